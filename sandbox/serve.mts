@@ -1,0 +1,41 @@
+import { parseArgs } from 'node:util';
+import { startDashboard } from './dashboard.mts';
+
+/** `npm run sandbox`: the embedded Dashboard alone, until it is stopped. */
+const USAGE = `Usage: npm run sandbox -- [--port 4010] [--client-id ID] [--client-secret SECRET] [--requests-per-second N]`;
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      port: { type: 'string', default: '0' },
+      'client-id': { type: 'string' },
+      'client-secret': { type: 'string' },
+      'requests-per-second': { type: 'string' },
+    },
+  });
+  return {
+    port: wholeNumber(values.port, 'port'),
+    ...(values['client-id'] ? { clientId: values['client-id'] } : {}),
+    ...(values['client-secret'] ? { clientSecret: values['client-secret'] } : {}),
+    ...(values['requests-per-second']
+      ? { requestsPerSecond: wholeNumber(values['requests-per-second'], 'requests-per-second') }
+      : {}),
+  };
+}
+
+function wholeNumber(text: string, name: string): number {
+  if (!/^\d+$/.test(text)) throw new Error(`--${name} is not a whole number.`);
+  return Number(text);
+}
+
+try {
+  const dashboard = await startDashboard(readOptions());
+  console.log(`Dashboard at ${dashboard.url}, until Ctrl-C
+
+  client-id:      ${dashboard.clientId}
+  client-secret:  ${dashboard.clientSecret}
+  api-url:        ${dashboard.url}`);
+} catch (error) {
+  console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  process.exitCode = 1;
+}

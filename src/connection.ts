@@ -1,0 +1,23 @@
+import type { Connection } from './dashboard/api';
+import { proxyPasswords } from './dashboard/http';
+import { type Cancellation, startBudget } from './dashboard/retry';
+import * as log from './runner/log';
+import type { Settings } from './runner/state';
+
+/** Starts the budget of a step and puts together what its requests need. */
+export function connect(
+  settings: Settings,
+  clientSecret: string,
+  cancellation: Cancellation,
+): Connection {
+  for (const password of proxyPasswords(settings.apiUrl)) log.hide(password);
+  return {
+    apiUrl: settings.apiUrl,
+    clientId: settings.clientId,
+    clientSecret,
+    budget: startBudget(settings.timeoutSeconds),
+    cancellation,
+    redact: log.redact,
+    onFailedAttempt: log.info,
+  };
+}

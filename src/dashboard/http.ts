@@ -1,0 +1,133 @@
+import type { IncomingMessage, RequestOptions } from 'node:http';
+import { getProxyUrl, HttpClient } from '@actions/http-client';
+
+/** Product and version; kept equal to package.json by a test. */
+export const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
+
+/** More of a body than this is not read: the answers of the API are far smaller. */
+export const BODY_LIMIT_BYTES = 64 * 1024;
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  /** At most `BODY_LIMIT_BYTES` of the body, decoded as UTF-8. */
+  readonly body: string;
+  /** Whether the body went on after that. */
+  readonly bodyTooLong: boolean;
+}
+
+/** No answer, or one that broke off. The cause says why. */
+export class NoAnswerError extends Error {
+  override readonly name = 'NoAnswerError';
+  /** What had come of the body until then. */
+  readonly partialBody: string;
+
+  constructor(partialBody: string, cause: unknown) {
+    super('no complete answer', { cause });
+    this.partialBody = partialBody;
+  }
+}
+
+/** The agent of the `tunnel` package, which the client uses for proxies, as far as it is needed here. */
+interface TunnelAgent {
+  readonly proxyOptions: RequestOptions;
+}
+
+/**
+ * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is
+ * tried again. A proxy is taken from the environment by the client itself.
+ *
+ * @param signal ends connection, request and body; its reason becomes the cause of the error
+ * @throws NoAnswerError
+ */
+export async function postForm(
+  url: string,
+  form: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  const received: Buffer[] = [];
+  try {
+    return await rejectOnAbort(exchange(url, form, signal, received), signal);
+  } catch (error) {
+    throw new NoAnswerError(
+      Buffer.concat(received).toString(),
+      signal.aborted ? signal.reason : error,
+    );
+  }
+}
+
+/** The host and port of the proxy that requests to this URL go through, without its credentials. */
+export function proxyHost(url: string): string | undefined {
+  const proxy = getProxyUrl(url);
+  return proxy === '' ? undefined : new URL(proxy).host;
+}
+
+/** The proxy's credentials as they stand in the environment and as they are sent, to be kept out of all messages. */
+export function proxyPasswords(url: string): string[] {
+  const proxy = getProxyUrl(url);
+  const password = proxy === '' ? '' : new URL(proxy).password;
+  return password === '' ? [] : [password, decodeURIComponent(password)];
+}
+
+async function exchange(
+  url: string,
+  form: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+  received: Buffer[],
+): Promise<HttpAnswer> {
+  const client = new HttpClient(USER_AGENT, [requestHandler(signal)], { allowRedirects: false });
+  const { message } = await client.post(url, new URLSearchParams(form).toString(), {
+    accept: 'application/json',
+    'content-type': 'application/x-www-form-urlencoded',
+  });
+  let size = 0;
+  // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    received.push(chunk.subarray(0, BODY_LIMIT_BYTES - size));
+    size += chunk.length;
+    if (size > BODY_LIMIT_BYTES) break;
+  }
+  return {
+    status: message.statusCode ?? 0,
+    headers: message.headers,
+    body: Buffer.concat(received).toString(),
+    bodyTooLong: size > BODY_LIMIT_BYTES,
+  };
+}
+
+function requestHandler(signal: AbortSignal) {
+  return {
+    prepareRequest(options: RequestOptions): void {
+      options.signal = signal;
+      options.host = withoutBrackets(options.host);
+      const agent: unknown = options.agent;
+      if (isTunnelAgent(agent)) {
+        // The tunnel makes a request of its own to the proxy, which must end with the signal too.
+        agent.proxyOptions.signal = signal;
+        agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);
+        // It also uses a deprecated call where the proxy has a password; the warning tells users nothing.
+        process.noDeprecation = true;
+      }
+    },
+    canHandleAuthentication: () => false,
+    handleAuthentication: () => Promise.reject(new Error('not supported')),
+  };
+}
+
+function isTunnelAgent(agent: unknown): agent is TunnelAgent {
+  return typeof agent === 'object' && agent !== null && 'proxyOptions' in agent;
+}
+
+/** The client passes the host of a URL on as it stands there; Node wants an IPv6 address without brackets. */
+function withoutBrackets(host: string | null | undefined): string {
+  return (host ?? '').replace(/^\[(.*)\]$/, '$1');
+}
+
+/** Settles with the signal even if the request itself never notices it. */
+function rejectOnAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,64 @@
+import { parseJsonObject } from '../json';
+import { explainUnusable } from './explain';
+import type { Failure } from './failure';
+import type { HttpAnswer } from './http';
+
+/** An access token, ready to be handed out. */
+export interface AccessToken {
+  readonly token: string;
+  /** ISO 8601 in UTC with milliseconds; undefined if the API did not say. */
+  readonly expiresAt: string | undefined;
+}
+
+/** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
+const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
+
+/** The field of an access token in any text, so also in a body that broke off behind it. */
+const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*("(?:[^"\\]|\\.)+")/g;
+
+/**
+ * Checks the 200 answer of the token endpoint (RFC 6749, section 5.1).
+ *
+ * @param requestedAt when it was asked for, in milliseconds since the epoch
+ * @throws Failure that says what is wrong with it
+ */
+export function readTokenAnswer(answer: HttpAnswer, requestedAt: number): AccessToken {
+  if (answer.bodyTooLong) throw refusal('is longer than 64 KiB');
+  const fields = parseJsonObject(answer.body);
+  if (fields === undefined) {
+    const isPage = answer.headers['content-type']?.startsWith('text/html');
+    throw refusal(isPage ? 'is an HTML page' : 'is not a JSON object');
+  }
+  const token = fields.get('access_token');
+  if (typeof token !== 'string' || token === '') throw refusal('holds no access_token');
+  if (!PRINTABLE_ASCII.test(token)) {
+    throw refusal('holds an access_token with characters that no token may have');
+  }
+  const type = fields.get('token_type');
+  if (type !== undefined && !(typeof type === 'string' && type.toLowerCase() === 'bearer')) {
+    throw refusal('holds a token_type other than Bearer');
+  }
+  return { token, expiresAt: readExpiry(fields.get('expires_in'), requestedAt) };
+}
+
+/** Finds every access token in an answer, whether or not it can be accepted or is even complete. */
+export function findTokens(body: string): string[] {
+  const literals = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([, literal]) => literal ?? '');
+  const found = literals.map((literal) => parseJsonObject(`{"token":${literal}}`)?.get('token'));
+  found.push(parseJsonObject(body)?.get('access_token'));
+  const tokens = found.filter((token): token is string => typeof token === 'string');
+  return [...new Set(tokens)].filter((token) => token.trim() !== '');
+}
+
+function readExpiry(expiresIn: unknown, requestedAt: number): string | undefined {
+  if (expiresIn === undefined) return undefined;
+  const expiry = new Date(typeof expiresIn === 'number' ? requestedAt + expiresIn * 1_000 : NaN);
+  if (Number.isNaN(expiry.getTime()) || expiry.getTime() <= requestedAt) {
+    throw refusal('holds an expires_in that is no positive number of seconds');
+  }
+  return expiry.toISOString();
+}
+
+function refusal(problem: string): Failure {
+  return explainUnusable(`the answer to the token request ${problem}`);
+}

@@ -1,0 +1,4 @@
+import { mainStep } from './main-step';
+import { runStep } from './runner/lifecycle';
+
+void runStep(mainStep);

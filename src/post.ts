@@ -1,0 +1,4 @@
+import { postStep } from './post-step';
+import { runStep } from './runner/lifecycle';
+
+void runStep(postStep);

@@ -1,0 +1,60 @@
+import type { Cancellation } from '../dashboard/retry';
+import { StepError } from '../step-error';
+import { foreignText } from '../text';
+import { watchCancellation } from './cancellation';
+import * as log from './log';
+
+/**
+ * Runs a step from start to end and reports its failure: one annotation, a non-zero exit code.
+ *
+ * @param step resolves when the step has done its work; rejects with a StepError, or with another
+ *   error where the action has a defect
+ */
+export async function runStep(step: (cancellation: Cancellation) => Promise<void>): Promise<void> {
+  const cancellation = watchCancellation();
+  const onIdle = () => fail(new Error('the event loop ran dry before the step was finished'));
+  const onDefect = (error: unknown) => {
+    fail(error);
+    finish();
+  };
+  const finish = () => {
+    cancellation.stop();
+    process.off('beforeExit', onIdle);
+    process.off('uncaughtException', onDefect);
+    endProcess();
+  };
+  // Node ends with 0 when its event loop runs dry, even if the step still waits for something.
+  process.once('beforeExit', onIdle);
+  process.once('uncaughtException', onDefect);
+
+  try {
+    await step(cancellation);
+    if (cancellation.requested.aborted) {
+      throw new StepError('The job was cancelled while this step ran.');
+    }
+  } catch (error) {
+    fail(error);
+  } finally {
+    finish();
+  }
+}
+
+function fail(error: unknown): void {
+  if (error instanceof StepError) {
+    log.fail(error.message);
+    log.debugCauses(error.cause);
+  } else {
+    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    log.fail(
+      `This is a defect of the action, please report it with the log of this job: ${foreignText(reason, log.redact)}.`,
+    );
+  }
+}
+
+/**
+ * Ends the process as soon as all that was printed is written. Left to itself Node would tidy up first,
+ * and a name lookup, which can't be aborted, would keep it alive long after the step has ended.
+ */
+function endProcess(): void {
+  process.stdout.write('', () => process.exit());
+}

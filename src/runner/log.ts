@@ -1,0 +1,46 @@
+import { createRedactor, foreignText, type Redact } from '../text';
+import { addMask, annotate } from './toolkit';
+
+const redactor = createRedactor();
+
+/**
+ * Masks a value in the log of this and every later step, and keeps it out of everything that this
+ * step prints itself. `::add-mask::` is the only line that ever holds it.
+ */
+export function mask(secret: string): void {
+  hide(secret);
+  if (secret.trim() !== '') addMask(secret);
+}
+
+/** Keeps a value out of what this step prints, without telling the runner. */
+export function hide(secret: string): void {
+  redactor.add(secret);
+}
+
+/** Takes every secret that was masked or hidden so far out of a text. */
+export const redact: Redact = redactor.redact;
+
+export function info(message: string): void {
+  process.stdout.write(`${redact(message)}\n`);
+}
+
+export function warning(message: string): void {
+  annotate('warning', redact(message));
+}
+
+/** Ends the step red, with one annotation. */
+export function fail(message: string): void {
+  process.exitCode = 1;
+  annotate('error', redact(message));
+}
+
+/** With debug logging on (`RUNNER_DEBUG=1`), tells what an error was caused by, a line a cause. */
+export function debugCauses(error: unknown): void {
+  if (process.env['RUNNER_DEBUG'] !== '1') return;
+  let cause = error;
+  for (let depth = 0; depth < 8 && cause instanceof Error; depth += 1) {
+    const code = 'code' in cause ? ` (${String(cause.code)})` : '';
+    annotate('debug', foreignText(`${cause.name}: ${cause.message}${code}`, redact));
+    cause = cause.cause;
+  }
+}

@@ -1,0 +1,15 @@
+import { writeRunnerFile } from './files';
+import { setOutput } from './toolkit';
+
+/**
+ * Hands the access token out to the later steps of the job.
+ *
+ * @param expiresAt ISO 8601 in UTC; undefined, where the API did not say, becomes an empty output
+ * @throws StepError if the output file can't be written
+ */
+export function setOutputs(token: string, expiresAt: string | undefined): void {
+  writeRunnerFile('GITHUB_OUTPUT', () => {
+    setOutput('token', token);
+    setOutput('expires-at', expiresAt ?? '');
+  });
+}

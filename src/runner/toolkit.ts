@@ -1,0 +1,39 @@
+// The two modules of @actions/core that talk to the runner, and not its index: that also loads the job
+// summary, OIDC and the running of other programs, which every step would pay for at its start
+// (docs/performance.md). It also prints a value as a command where the runner's file is missing: a token
+// must not be printed.
+import { issueCommand } from '../../node_modules/@actions/core/lib/command.js';
+import {
+  issueFileCommand,
+  prepareKeyValueMessage,
+} from '../../node_modules/@actions/core/lib/file-command.js';
+
+/** The input, trimmed; empty if it is not set. */
+export function getInput(name: string): string {
+  return process.env[`INPUT_${name.toUpperCase()}`]?.trim() ?? '';
+}
+
+/** The value that the main step saved; empty if it saved none. */
+export function getState(name: string): string {
+  return process.env[`STATE_${name}`] ?? '';
+}
+
+/** @throws Error if the file that the runner reads state from can't be written */
+export function saveState(name: string, value: string): void {
+  issueFileCommand('STATE', prepareKeyValueMessage(name, value));
+}
+
+/** @throws Error if the file that the runner reads outputs from can't be written */
+export function setOutput(name: string, value: string): void {
+  issueFileCommand('OUTPUT', prepareKeyValueMessage(name, value));
+}
+
+/** Asks the runner to mask a value in all that is printed from now on. */
+export function addMask(secret: string): void {
+  issueCommand('add-mask', {}, secret);
+}
+
+/** Prints an annotation, or a line for debug logging. */
+export function annotate(level: 'error' | 'warning' | 'debug', message: string): void {
+  issueCommand(level, {}, message);
+}

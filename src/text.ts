@@ -1,0 +1,45 @@
+/** Longest piece of foreign text that a message may carry, in characters. */
+const FOREIGN_TEXT_LIMIT = 200;
+
+/** Takes every known secret out of a text. */
+export type Redact = (text: string) => string;
+
+/**
+ * Makes a text from elsewhere (a server, the operating system) fit for one line of the log: no secret,
+ * no control character or line break, at most 200 characters, and nothing that the runner takes for a
+ * command.
+ *
+ * The runner takes `::name::` for a command at the start of a line, and the older `##[name]` anywhere
+ * in it (actions/runner, ActionCommand.cs).
+ */
+export function foreignText(text: string, redact: Redact): string {
+  const oneLine = redact(text)
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ')
+    .trim();
+  // Again, because the first pass may have missed a secret with a character in it that is now a space.
+  const characters = [...redact(oneLine)];
+  const short =
+    characters.length > FOREIGN_TEXT_LIMIT
+      ? `${characters.slice(0, FOREIGN_TEXT_LIMIT - 1).join('')}…`
+      : characters.join('');
+  return short.replace(/#{2,}(?=\[)/g, '#').replace(/^:+/, '');
+}
+
+/** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL or JSON. */
+export function createRedactor(): { add: (secret: string) => void; redact: Redact } {
+  const spellings = new Set<string>();
+  return {
+    add: (secret) => {
+      if (secret === '') return;
+      spellings.add(secret);
+      spellings.add(encodeURIComponent(secret.toWellFormed()));
+      spellings.add(new URLSearchParams([['', secret]]).toString().slice(1));
+      spellings.add(JSON.stringify(secret).slice(1, -1));
+    },
+    redact: (text) =>
+      // The longest first: one secret may be a part of another.
+      [...spellings]
+        .sort((a, b) => b.length - a.length)
+        .reduce((redacted, spelling) => redacted.replaceAll(spelling, '***'), text),
+  };
+}
