@@ -54,7 +54,7 @@ export function takeCustody(connection: Connection): Custody {
           held.delete(token);
           log.info('Revoked a token that was received and can not be handed out.');
         } catch (error) {
-          const reason = error instanceof StepError ? error.message : 'the action has a defect.';
+          const reason = log.sentence(error);
           if (!saved) {
             throw new StepError(
               `A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`,

@@ -33,9 +33,8 @@ export async function postStep(cancellation: Cancellation): Promise<void> {
         { cause: error },
       );
     }
-    const reason = error instanceof StepError ? error.message : 'The action has a defect.';
     log.warning(
-      `The access token could not be revoked and stays valid ${untilExpiry()}. ${reason}`,
+      `The access token could not be revoked and stays valid ${untilExpiry()}. ${log.sentence(error)}`,
     );
     log.debugCauses(error);
   }

@@ -22,7 +22,7 @@ export function foreignText(text: string, redact: Redact): string {
     characters.length > FOREIGN_TEXT_LIMIT
       ? `${characters.slice(0, FOREIGN_TEXT_LIMIT - 1).join('')}…`
       : characters.join('');
-  return short.replace(/#{2,}(?=\[)/g, '#').replace(/^:+/, '');
+  return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
 }
 
 /** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL or JSON. */

@@ -1255,30 +1255,20 @@ const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCa
 const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
 /** More of a body than this is not read: the answers of the API are far smaller. */
 const BODY_LIMIT_BYTES = 64 * 1024;
-/** No answer, or one that broke off. The cause says why. */
-class http_NoAnswerError extends Error {
-    name = 'NoAnswerError';
-    /** What had come of the body until then. */
-    partialBody;
-    constructor(partialBody, cause) {
-        super('no complete answer', { cause });
-        this.partialBody = partialBody;
-    }
-}
 /**
  * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is
  * tried again. A proxy is taken from the environment by the client itself.
  *
- * @param signal ends connection, request and body; its reason becomes the cause of the error
- * @throws NoAnswerError
+ * @param signal ends connection, request and body
  */
-async function http_postForm(url, form, signal) {
+async function postForm(url, form, signal) {
     const received = [];
     try {
         return await rejectOnAbort(exchange(url, form, signal, received), signal);
     }
     catch (error) {
-        throw new http_NoAnswerError(Buffer.concat(received).toString(), signal.aborted ? signal.reason : error);
+        const body = Buffer.concat(received).toString();
+        return { complete: false, body, cause: signal.aborted ? signal.reason : error };
     }
 }
 /** The host and port of the proxy that requests to this URL go through, without its credentials. */
@@ -1307,7 +1297,8 @@ async function exchange(url, form, signal, received) {
             break;
     }
     return {
-        status: message.statusCode ?? 0,
+        complete: true,
+        status: Number(message.statusCode),
         headers: message.headers,
         body: Buffer.concat(received).toString(),
         bodyTooLong: size > BODY_LIMIT_BYTES,
@@ -1332,11 +1323,11 @@ function requestHandler(signal) {
     };
 }
 function isTunnelAgent(agent) {
-    return typeof agent === 'object' && agent !== null && 'proxyOptions' in agent;
+    return 'proxyOptions' in Object(agent);
 }
 /** The client passes the host of a URL on as it stands there; Node wants an IPv6 address without brackets. */
 function withoutBrackets(host) {
-    return (host ?? '').replace(/^\[(.*)\]$/, '$1');
+    return String(host).replace(/^\[(.*)\]$/, '$1');
 }
 /** Settles with the signal even if the request itself never notices it. */
 function rejectOnAbort(promise, signal) {
@@ -1488,6 +1479,13 @@ function seconds(ms) {
     return `${(Math.max(0, ms) / 1_000).toFixed(1)} s`;
 }
 
+;// CONCATENATED MODULE: ./src/error-code.ts
+/** The code that Node and the operating system name an error by, ENOSPC say; undefined if it has none. */
+function errorCode(error) {
+    const { code } = Object(error);
+    return typeof code === 'string' ? code : undefined;
+}
+
 ;// CONCATENATED MODULE: ./src/text.ts
 /** Longest piece of foreign text that a message may carry, in characters. */
 const FOREIGN_TEXT_LIMIT = 200;
@@ -1508,7 +1506,7 @@ function foreignText(text, redact) {
     const short = characters.length > FOREIGN_TEXT_LIMIT
         ? `${characters.slice(0, FOREIGN_TEXT_LIMIT - 1).join('')}…`
         : characters.join('');
-    return short.replace(/#{2,}(?=\[)/g, '#').replace(/^:+/, '');
+    return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
 }
 /** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL or JSON. */
 function createRedactor() {
@@ -1734,6 +1732,8 @@ function annotate(level, message) {
 ;// CONCATENATED MODULE: ./src/runner/log.ts
 
 
+
+
 const redactor = createRedactor();
 /**
  * Masks a value in the log of this and every later step, and keeps it out of everything that this
@@ -1761,14 +1761,21 @@ function fail(message) {
     process.exitCode = 1;
     annotate('error', redact(message));
 }
-/** With debug logging on (`RUNNER_DEBUG=1`), tells what an error was caused by, a line a cause. */
+/** What to say of any error: one or two sentences. */
+function sentence(error) {
+    if (error instanceof step_error_StepError)
+        return error.message;
+    const reason = foreignText(error instanceof Error ? error.message : String(error), redact);
+    return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
+}
+/** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
 function debugCauses(error) {
     if (process.env['RUNNER_DEBUG'] !== '1')
         return;
     let cause = error;
     for (let depth = 0; depth < 8 && cause instanceof Error; depth += 1) {
-        const code = 'code' in cause ? ` (${String(cause.code)})` : '';
-        annotate('debug', foreignText(`${cause.name}: ${cause.message}${code}`, redact));
+        const text = [cause.name, errorCode(cause), cause.message].filter(Boolean).join(': ');
+        annotate('debug', foreignText(text, redact));
         cause = cause.cause;
     }
 }
@@ -1842,6 +1849,7 @@ function parseRetryAfter(header, now) {
 
 
 
+
 const CREDENTIALS_PAGE = 'https://dashboard.formlabs.com/#developer';
 const TRY_ON = { maxAttempts: Number.POSITIVE_INFINITY };
 const TRY_THRICE = { maxAttempts: 3 };
@@ -1875,12 +1883,12 @@ const PASSING_ERRORS = {
 /** What OpenSSL and Node call the reasons not to trust a certificate (nodejs.org/api/tls.html, X509 certificate error codes). */
 const CERTIFICATE_ERROR = /CERT|CRL|ISSUER|LEAF_SIGNATURE|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH/;
 /** What the tunnel package says when the proxy does not open a tunnel. */
-const TUNNEL_ERROR = /^tunneling socket could not be established, (?:statusCode=(\d+)|cause=(.*))/s;
+const TUNNEL_ERROR = /tunneling socket could not be established, (?:statusCode=(\d+)|cause=(.*))/s;
 const CERTIFICATE_ADVICE = 'Where a proxy or a private certificate authority is in between, set NODE_EXTRA_CA_CERTS in the env of the job to the file with its certificate.';
 const CONNECTION_ADVICE = 'Check api-url, the proxy variables and the network of the runner.';
 const OUTAGE_ADVICE = 'The Dashboard, or a gateway before it, has an outage: run the job again later.';
 /** Explains an answer that is neither a token nor a confirmed revocation. */
-function explain_explainAnswer(url, answer, redact) {
+function explainAnswer(url, answer, redact) {
     const { status } = answer;
     const passing = PASSING_STATUSES[status];
     if (passing !== undefined) {
@@ -1931,17 +1939,14 @@ function explain_explainUnusable(what) {
     });
 }
 /** Explains why there was no answer. */
-function explain_explainNoAnswer(url, error, redact) {
-    if (!(error instanceof http_NoAnswerError))
-        throw error;
-    const { cause } = error;
+function explainNoAnswer(url, { cause }, redact) {
     if (cause instanceof AttemptTimeoutError) {
         return noAnswer(url, `there was ${cause.message}`, TRY_ON, cause);
     }
-    const tunnel = TUNNEL_ERROR.exec(cause instanceof Error ? cause.message : '');
+    const tunnel = TUNNEL_ERROR.exec(String(cause));
     if (tunnel !== null)
         return explainTunnel(url, tunnel, cause);
-    const code = errorCode(cause);
+    const code = errorCode(cause) ?? 'no error code';
     if (code === 'ENOTFOUND') {
         return noAnswer(url, `the host name does not exist (${code})`, TRY_THRICE, cause);
     }
@@ -2009,11 +2014,6 @@ function redirectTarget(url, { headers }, redact) {
 function hostOf(url) {
     return new URL(url).host;
 }
-function errorCode(error) {
-    return error instanceof Error && 'code' in error && typeof error.code === 'string'
-        ? error.code
-        : 'no error code';
-}
 
 ;// CONCATENATED MODULE: ./src/dashboard/token-answer.ts
 
@@ -2021,7 +2021,7 @@ function errorCode(error) {
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
 /** The field of an access token in any text, so also in a body that broke off behind it. */
-const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*("(?:[^"\\]|\\.)+")/g;
+const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*"(?:[^"\\]|\\.)+"/g;
 /**
  * Checks the 200 answer of the token endpoint (RFC 6749, section 5.1).
  *
@@ -2050,10 +2050,10 @@ function token_answer_readTokenAnswer(answer, requestedAt) {
 }
 /** Finds every access token in an answer, whether or not it can be accepted or is even complete. */
 function token_answer_findTokens(body) {
-    const literals = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([, literal]) => literal ?? '');
-    const found = literals.map((literal) => parseJsonObject(`{"token":${literal}}`)?.get('token'));
-    found.push(parseJsonObject(body)?.get('access_token'));
-    const tokens = found.filter((token) => typeof token === 'string');
+    const fields = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([field]) => `{${field}}`);
+    const tokens = [...fields, body]
+        .map((object) => parseJsonObject(object)?.get('access_token'))
+        .filter((token) => typeof token === 'string');
     return [...new Set(tokens)].filter((token) => token.trim() !== '');
 }
 function readExpiry(expiresIn, requestedAt) {
@@ -2074,6 +2074,9 @@ function refusal(problem) {
 
 
 
+// Both end in a slash: without it the answer is 404.
+const TOKEN_PATH = '/developer/v1/o/token/';
+const REVOKE_PATH = '/developer/v1/o/revoke_token/';
 /**
  * Requests an access token by the client credentials grant (RFC 6749, section 4.4).
  *
@@ -2082,27 +2085,14 @@ function refusal(problem) {
  * @throws Failure, CancelledError, or what `onReceived` throws
  */
 function requestToken(connection, onReceived) {
-    const url = `${connection.apiUrl}/developer/v1/o/token/`;
     const form = { grant_type: 'client_credentials', ...credentials(connection) };
-    const receive = (body) => {
-        const tokens = findTokens(body);
-        if (tokens.length > 0)
-            onReceived(tokens);
-    };
     return retry(async (signal) => {
         const requestedAt = Date.now();
-        let answer;
-        try {
-            answer = await postForm(url, form, signal);
-        }
-        catch (error) {
-            if (error instanceof NoAnswerError)
-                receive(error.partialBody);
-            throw explainNoAnswer(url, error, connection.redact);
-        }
-        receive(answer.body);
-        if (answer.status !== 200)
-            throw explainAnswer(url, answer, connection.redact);
+        const answer = await post(connection, TOKEN_PATH, form, signal, (body) => {
+            const tokens = findTokens(body);
+            if (tokens.length > 0)
+                onReceived(tokens);
+        });
         return readTokenAnswer(answer, requestedAt);
     }, connection);
 }
@@ -2112,23 +2102,25 @@ function requestToken(connection, onReceived) {
  * @throws Failure, CancelledError
  */
 function revokeToken(connection, token) {
-    const url = `${connection.apiUrl}/developer/v1/o/revoke_token/`;
     const form = { token, ...credentials(connection) };
     return retry_retry(async (signal) => {
-        let answer;
-        try {
-            answer = await http_postForm(url, form, signal);
-        }
-        catch (error) {
-            throw explain_explainNoAnswer(url, error, connection.redact);
-        }
-        if (answer.status !== 200)
-            throw explain_explainAnswer(url, answer, connection.redact);
+        const { body } = await post(connection, REVOKE_PATH, form, signal);
         // The Dashboard answers with an empty body. A page comes from something in between.
-        if (answer.body.trimStart().startsWith('<')) {
+        if (body.trimStart().startsWith('<')) {
             throw explain_explainUnusable('the answer to the revocation is a page');
         }
     }, connection);
+}
+/** Posts a form once. Gives an answer with status 200, after telling of any body that came. */
+async function post({ apiUrl, redact }, path, form, signal, onBody = () => undefined) {
+    const url = apiUrl + path;
+    const answer = await postForm(url, form, signal);
+    onBody(answer.body);
+    if (!answer.complete)
+        throw explainNoAnswer(url, answer, redact);
+    if (answer.status !== 200)
+        throw explainAnswer(url, answer, redact);
+    return answer;
 }
 function credentials({ clientId, clientSecret }) {
     return { client_id: clientId, client_secret: clientSecret };
@@ -2329,8 +2321,7 @@ async function postStep(cancellation) {
         if (error instanceof CancelledError) {
             throw new CancelledError(`The job was cancelled before the access token was revoked: it stays valid ${untilExpiry()}.`, { cause: error });
         }
-        const reason = error instanceof step_error_StepError ? error.message : 'The action has a defect.';
-        warning(`The access token could not be revoked and stays valid ${untilExpiry()}. ${reason}`);
+        warning(`The access token could not be revoked and stays valid ${untilExpiry()}. ${sentence(error)}`);
         debugCauses(error);
     }
 }
@@ -2393,7 +2384,6 @@ function watchCancellation() {
 
 
 
-
 /**
  * Runs a step from start to end and reports its failure: one annotation, a non-zero exit code.
  *
@@ -2430,14 +2420,8 @@ async function runStep(step) {
     }
 }
 function lifecycle_fail(error) {
-    if (error instanceof step_error_StepError) {
-        fail(error.message);
-        debugCauses(error.cause);
-    }
-    else {
-        const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-        fail(`This is a defect of the action, please report it with the log of this job: ${foreignText(reason, redact)}.`);
-    }
+    fail(sentence(error));
+    debugCauses(error);
 }
 /**
  * Ends the process as soon as all that was printed is written. Left to itself Node would tidy up first,

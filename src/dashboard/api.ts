@@ -1,10 +1,14 @@
 import type { Redact } from '../text';
 import { explainAnswer, explainNoAnswer, explainUnusable } from './explain';
-import { type HttpAnswer, NoAnswerError, postForm } from './http';
+import { type HttpAnswer, postForm } from './http';
 import { type RetryPolicy, retry } from './retry';
 import { type AccessToken, findTokens, readTokenAnswer } from './token-answer';
 
 export type { AccessToken };
+
+// Both end in a slash: without it the answer is 404.
+const TOKEN_PATH = '/developer/v1/o/token/';
+const REVOKE_PATH = '/developer/v1/o/revoke_token/';
 
 /** Where the Dashboard is, who asks, and how long to try. */
 export interface Connection extends RetryPolicy {
@@ -26,23 +30,13 @@ export function requestToken(
   connection: Connection,
   onReceived: (tokens: readonly string[]) => void,
 ): Promise<AccessToken> {
-  const url = `${connection.apiUrl}/developer/v1/o/token/`;
   const form = { grant_type: 'client_credentials', ...credentials(connection) };
-  const receive = (body: string) => {
-    const tokens = findTokens(body);
-    if (tokens.length > 0) onReceived(tokens);
-  };
   return retry(async (signal) => {
     const requestedAt = Date.now();
-    let answer: HttpAnswer;
-    try {
-      answer = await postForm(url, form, signal);
-    } catch (error) {
-      if (error instanceof NoAnswerError) receive(error.partialBody);
-      throw explainNoAnswer(url, error, connection.redact);
-    }
-    receive(answer.body);
-    if (answer.status !== 200) throw explainAnswer(url, answer, connection.redact);
+    const answer = await post(connection, TOKEN_PATH, form, signal, (body) => {
+      const tokens = findTokens(body);
+      if (tokens.length > 0) onReceived(tokens);
+    });
     return readTokenAnswer(answer, requestedAt);
   }, connection);
 }
@@ -53,21 +47,30 @@ export function requestToken(
  * @throws Failure, CancelledError
  */
 export function revokeToken(connection: Connection, token: string): Promise<void> {
-  const url = `${connection.apiUrl}/developer/v1/o/revoke_token/`;
   const form = { token, ...credentials(connection) };
   return retry(async (signal) => {
-    let answer: HttpAnswer;
-    try {
-      answer = await postForm(url, form, signal);
-    } catch (error) {
-      throw explainNoAnswer(url, error, connection.redact);
-    }
-    if (answer.status !== 200) throw explainAnswer(url, answer, connection.redact);
+    const { body } = await post(connection, REVOKE_PATH, form, signal);
     // The Dashboard answers with an empty body. A page comes from something in between.
-    if (answer.body.trimStart().startsWith('<')) {
+    if (body.trimStart().startsWith('<')) {
       throw explainUnusable('the answer to the revocation is a page');
     }
   }, connection);
+}
+
+/** Posts a form once. Gives an answer with status 200, after telling of any body that came. */
+async function post(
+  { apiUrl, redact }: Connection,
+  path: string,
+  form: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+  onBody: (body: string) => void = () => undefined,
+): Promise<HttpAnswer> {
+  const url = apiUrl + path;
+  const answer = await postForm(url, form, signal);
+  onBody(answer.body);
+  if (!answer.complete) throw explainNoAnswer(url, answer, redact);
+  if (answer.status !== 200) throw explainAnswer(url, answer, redact);
+  return answer;
 }
 
 function credentials({ clientId, clientSecret }: Connection) {

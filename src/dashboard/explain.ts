@@ -1,7 +1,8 @@
+import { errorCode } from '../error-code';
 import { parseJsonObject } from '../json';
 import { foreignText, type Redact } from '../text';
 import { Failure, type Retry } from './failure';
-import { type HttpAnswer, NoAnswerError, proxyHost } from './http';
+import { type HttpAnswer, type NoAnswer, proxyHost } from './http';
 import { AttemptTimeoutError } from './retry';
 import { parseRetryAfter } from './retry-after';
 
@@ -44,7 +45,7 @@ const CERTIFICATE_ERROR =
   /CERT|CRL|ISSUER|LEAF_SIGNATURE|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH/;
 
 /** What the tunnel package says when the proxy does not open a tunnel. */
-const TUNNEL_ERROR = /^tunneling socket could not be established, (?:statusCode=(\d+)|cause=(.*))/s;
+const TUNNEL_ERROR = /tunneling socket could not be established, (?:statusCode=(\d+)|cause=(.*))/s;
 
 const CERTIFICATE_ADVICE =
   'Where a proxy or a private certificate authority is in between, set NODE_EXTRA_CA_CERTS in the env of the job to the file with its certificate.';
@@ -109,16 +110,14 @@ export function explainUnusable(what: string): Failure {
 }
 
 /** Explains why there was no answer. */
-export function explainNoAnswer(url: string, error: unknown, redact: Redact): Failure {
-  if (!(error instanceof NoAnswerError)) throw error;
-  const { cause } = error;
+export function explainNoAnswer(url: string, { cause }: NoAnswer, redact: Redact): Failure {
   if (cause instanceof AttemptTimeoutError) {
     return noAnswer(url, `there was ${cause.message}`, TRY_ON, cause);
   }
-  const tunnel = TUNNEL_ERROR.exec(cause instanceof Error ? cause.message : '');
+  const tunnel = TUNNEL_ERROR.exec(String(cause));
   if (tunnel !== null) return explainTunnel(url, tunnel, cause);
 
-  const code = errorCode(cause);
+  const code = errorCode(cause) ?? 'no error code';
   if (code === 'ENOTFOUND') {
     return noAnswer(url, `the host name does not exist (${code})`, TRY_THRICE, cause);
   }
@@ -189,10 +188,4 @@ function redirectTarget(url: string, { headers }: HttpAnswer, redact: Redact): s
 
 function hostOf(url: string): string {
   return new URL(url).host;
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : 'no error code';
 }

@@ -8,6 +8,7 @@ export const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
 export const BODY_LIMIT_BYTES = 64 * 1024;
 
 export interface HttpAnswer {
+  readonly complete: true;
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
   /** At most `BODY_LIMIT_BYTES` of the body, decoded as UTF-8. */
@@ -16,16 +17,13 @@ export interface HttpAnswer {
   readonly bodyTooLong: boolean;
 }
 
-/** No answer, or one that broke off. The cause says why. */
-export class NoAnswerError extends Error {
-  override readonly name = 'NoAnswerError';
+/** No answer, or one that broke off. */
+export interface NoAnswer {
+  readonly complete: false;
   /** What had come of the body until then. */
-  readonly partialBody: string;
-
-  constructor(partialBody: string, cause: unknown) {
-    super('no complete answer', { cause });
-    this.partialBody = partialBody;
-  }
+  readonly body: string;
+  /** Why: an error, or the reason of the signal. */
+  readonly cause: unknown;
 }
 
 /** The agent of the `tunnel` package, which the client uses for proxies, as far as it is needed here. */
@@ -37,22 +35,19 @@ interface TunnelAgent {
  * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is
  * tried again. A proxy is taken from the environment by the client itself.
  *
- * @param signal ends connection, request and body; its reason becomes the cause of the error
- * @throws NoAnswerError
+ * @param signal ends connection, request and body
  */
 export async function postForm(
   url: string,
   form: Readonly<Record<string, string>>,
   signal: AbortSignal,
-): Promise<HttpAnswer> {
+): Promise<HttpAnswer | NoAnswer> {
   const received: Buffer[] = [];
   try {
     return await rejectOnAbort(exchange(url, form, signal, received), signal);
   } catch (error) {
-    throw new NoAnswerError(
-      Buffer.concat(received).toString(),
-      signal.aborted ? signal.reason : error,
-    );
+    const body = Buffer.concat(received).toString();
+    return { complete: false, body, cause: signal.aborted ? signal.reason : error };
   }
 }
 
@@ -88,7 +83,8 @@ async function exchange(
     if (size > BODY_LIMIT_BYTES) break;
   }
   return {
-    status: message.statusCode ?? 0,
+    complete: true,
+    status: Number(message.statusCode),
     headers: message.headers,
     body: Buffer.concat(received).toString(),
     bodyTooLong: size > BODY_LIMIT_BYTES,
@@ -115,12 +111,12 @@ function requestHandler(signal: AbortSignal) {
 }
 
 function isTunnelAgent(agent: unknown): agent is TunnelAgent {
-  return typeof agent === 'object' && agent !== null && 'proxyOptions' in agent;
+  return 'proxyOptions' in Object(agent);
 }
 
 /** The client passes the host of a URL on as it stands there; Node wants an IPv6 address without brackets. */
 function withoutBrackets(host: string | null | undefined): string {
-  return (host ?? '').replace(/^\[(.*)\]$/, '$1');
+  return String(host).replace(/^\[(.*)\]$/, '$1');
 }
 
 /** Settles with the signal even if the request itself never notices it. */

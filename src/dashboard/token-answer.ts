@@ -14,7 +14,7 @@ export interface AccessToken {
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
 
 /** The field of an access token in any text, so also in a body that broke off behind it. */
-const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*("(?:[^"\\]|\\.)+")/g;
+const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*"(?:[^"\\]|\\.)+"/g;
 
 /**
  * Checks the 200 answer of the token endpoint (RFC 6749, section 5.1).
@@ -43,10 +43,10 @@ export function readTokenAnswer(answer: HttpAnswer, requestedAt: number): Access
 
 /** Finds every access token in an answer, whether or not it can be accepted or is even complete. */
 export function findTokens(body: string): string[] {
-  const literals = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([, literal]) => literal ?? '');
-  const found = literals.map((literal) => parseJsonObject(`{"token":${literal}}`)?.get('token'));
-  found.push(parseJsonObject(body)?.get('access_token'));
-  const tokens = found.filter((token): token is string => typeof token === 'string');
+  const fields = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([field]) => `{${field}}`);
+  const tokens = [...fields, body]
+    .map((object) => parseJsonObject(object)?.get('access_token'))
+    .filter((token) => typeof token === 'string');
   return [...new Set(tokens)].filter((token) => token.trim() !== '');
 }
 

@@ -1,3 +1,4 @@
+import { errorCode } from '../error-code';
 import { StepError } from '../step-error';
 
 /**
@@ -11,7 +12,8 @@ export function writeRunnerFile(variable: 'GITHUB_STATE' | 'GITHUB_OUTPUT', writ
   try {
     write();
   } catch (cause) {
-    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
+    const code = errorCode(cause);
+    const reason = code === undefined ? '' : ` (${code})`;
     throw new StepError(
       `The runner's ${what} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`,
       { cause },

@@ -1,6 +1,5 @@
 import type { Cancellation } from '../dashboard/retry';
 import { StepError } from '../step-error';
-import { foreignText } from '../text';
 import { watchCancellation } from './cancellation';
 import * as log from './log';
 
@@ -40,15 +39,8 @@ export async function runStep(step: (cancellation: Cancellation) => Promise<void
 }
 
 function fail(error: unknown): void {
-  if (error instanceof StepError) {
-    log.fail(error.message);
-    log.debugCauses(error.cause);
-  } else {
-    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    log.fail(
-      `This is a defect of the action, please report it with the log of this job: ${foreignText(reason, log.redact)}.`,
-    );
-  }
+  log.fail(log.sentence(error));
+  log.debugCauses(error);
 }
 
 /**

@@ -1,3 +1,5 @@
+import { errorCode } from '../error-code';
+import { StepError } from '../step-error';
 import { createRedactor, foreignText, type Redact } from '../text';
 import { addMask, annotate } from './toolkit';
 
@@ -34,13 +36,20 @@ export function fail(message: string): void {
   annotate('error', redact(message));
 }
 
-/** With debug logging on (`RUNNER_DEBUG=1`), tells what an error was caused by, a line a cause. */
+/** What to say of any error: one or two sentences. */
+export function sentence(error: unknown): string {
+  if (error instanceof StepError) return error.message;
+  const reason = foreignText(error instanceof Error ? error.message : String(error), redact);
+  return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
+}
+
+/** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
 export function debugCauses(error: unknown): void {
   if (process.env['RUNNER_DEBUG'] !== '1') return;
   let cause = error;
   for (let depth = 0; depth < 8 && cause instanceof Error; depth += 1) {
-    const code = 'code' in cause ? ` (${String(cause.code)})` : '';
-    annotate('debug', foreignText(`${cause.name}: ${cause.message}${code}`, redact));
+    const text = [cause.name, errorCode(cause), cause.message].filter(Boolean).join(': ');
+    annotate('debug', foreignText(text, redact));
     cause = cause.cause;
   }
 }

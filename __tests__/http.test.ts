@@ -1,0 +1,81 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { postForm, proxyHost, proxyPasswords } from '../src/dashboard/http';
+import { makeCertificate } from './support/certificate';
+import { startProxy } from './support/proxy';
+import { answer, cutShort, flood, hang, startServer } from './support/scripted-server';
+
+const API = 'https://api.formlabs.com';
+
+afterEach(() => {
+  delete process.env['https_proxy'];
+});
+
+function post(url: string, signal = new AbortController().signal) {
+  return postForm(`${url}/o/token/`, { a: 'b&c' }, signal);
+}
+
+test('gives status, headers and body', async () => {
+  const server = await startServer({ token: [answer(418, 'short', { 'x-more': 'yes' })] });
+  expect(await post(server.url)).toMatchObject({
+    status: 418,
+    headers: { 'x-more': 'yes' },
+    body: 'short',
+    bodyTooLong: false,
+  });
+  expect(server.requests[0]?.form).toEqual({ a: 'b&c' });
+});
+
+test('reads 64 KiB of a body and no more', async () => {
+  const server = await startServer({ token: [flood()] });
+  const answer = await post(server.url);
+  expect(answer.body).toHaveLength(64 * 1024);
+  expect(answer).toMatchObject({ bodyTooLong: true });
+});
+
+test('gives what had come of a body that broke off', async () => {
+  const server = await startServer({ token: [cutShort('a part')] });
+  expect(await post(server.url)).toMatchObject({
+    complete: false,
+    body: 'a part',
+    cause: { code: 'ECONNRESET' },
+  });
+});
+
+test('ends with the reason of the signal', async () => {
+  const server = await startServer({ token: [hang()] });
+  const controller = new AbortController();
+  const answer = post(server.url, controller.signal);
+  await server.received(1);
+  const reason = new Error('enough');
+  controller.abort(reason);
+  expect(await answer).toEqual({ complete: false, body: '', cause: reason });
+});
+
+test('goes through the proxy of the environment, and ends with the signal there too', async () => {
+  const certificate = await makeCertificate();
+  const server = await startServer({}, { tls: certificate });
+  const proxy = await startProxy({ target: server });
+  process.env['https_proxy'] = `http://${proxy.host}`;
+  expect(await post('https://dashboard.test')).toMatchObject({
+    cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+  });
+  expect(proxy.connects).toEqual(['dashboard.test:443']);
+});
+
+test('knows the proxy, and keeps its password apart', () => {
+  expect(proxyHost(API)).toBeUndefined();
+  expect(proxyPasswords(API)).toEqual([]);
+  process.env['https_proxy'] = 'http://proxy.test:3128';
+  expect(proxyPasswords(API)).toEqual([]);
+  process.env['https_proxy'] = 'http://user:p%40ss@proxy.test:3128';
+  expect(proxyHost(API)).toBe('proxy.test:3128');
+  expect(proxyPasswords(API)).toEqual(['p%40ss', 'p@ss']);
+});
+
+test('authentication challenges are left to the caller', async () => {
+  const server = await startServer({
+    token: [answer(401, '', { 'www-authenticate': 'Basic realm="x"' })],
+  });
+  expect(await post(server.url)).toMatchObject({ status: 401 });
+  expect(server.requests).toHaveLength(1);
+});

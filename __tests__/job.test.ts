@@ -1,0 +1,211 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from '@jest/globals';
+import { type Dashboard, startDashboard } from '../sandbox/dashboard.mts';
+import { ACTION_DIR } from '../sandbox/runner.mts';
+import { cleanup } from './support/cleanup';
+import { expectGreen, expectUnseen, expectWarning, filesOf, newJob } from './support/job';
+
+const DAY_MS = 86_400_000;
+
+async function embeddedDashboard(): Promise<Dashboard & { inputs: Record<string, string> }> {
+  const dashboard = await startDashboard();
+  cleanup(dashboard.close);
+  const { clientId, clientSecret, url } = dashboard;
+  const inputs = { 'client-id': clientId, 'client-secret': clientSecret, 'api-url': url };
+  return { ...dashboard, inputs };
+}
+
+async function useToken({ url }: Dashboard, token = ''): Promise<number> {
+  const headers = { authorization: `Bearer ${token}` };
+  return (await fetch(`${url}/developer/v1/printers/`, { headers })).status;
+}
+
+test('a job gets a token that works, and that is refused when the job has ended', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+
+  const main = await job.run('main', { inputs: dashboard.inputs });
+  expectGreen(main);
+  const { token } = main.outputs;
+  expect(await useToken(dashboard, token)).toBe(200);
+
+  const post = await job.run('post', { inputs: dashboard.inputs });
+  expectGreen(post);
+  expect(await useToken(dashboard, token)).toBe(401);
+  expect(dashboard.liveTokens()).toBe(0);
+});
+
+test('a job without faults costs two requests', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  await job.run('main', { inputs: dashboard.inputs });
+  await job.run('post', { inputs: dashboard.inputs });
+  expect(dashboard.requests()).toEqual([
+    'POST /developer/v1/o/token/',
+    'POST /developer/v1/o/revoke_token/',
+  ]);
+});
+
+test('expires-at says when the token expires, a day from now', async () => {
+  const dashboard = await embeddedDashboard();
+  const before = Date.now();
+  const { outputs } = await newJob().run('main', { inputs: dashboard.inputs });
+  expect(outputs['expires-at']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  const expiry = Date.parse(outputs['expires-at'] ?? '');
+  expect(expiry).toBeGreaterThanOrEqual(before + DAY_MS);
+  expect(expiry).toBeLessThanOrEqual(Date.now() + DAY_MS);
+});
+
+test.each([false, true])(
+  'secret and token are masked and never seen, with debug logging %s',
+  async (debug) => {
+    const dashboard = await embeddedDashboard();
+    const job = newJob();
+    const main = await job.run('main', { inputs: dashboard.inputs, debug });
+    const post = await job.run('post', { inputs: dashboard.inputs, debug });
+    const token = main.outputs['token'] ?? '';
+
+    expect(job.masks).toEqual(new Set([dashboard.clientSecret, token]));
+    expect(main.raw).toMatch(/^::add-mask::/);
+    for (const step of [main, post]) {
+      expectUnseen(step, dashboard.clientSecret, token);
+      expect(new Set(step.commands)).toEqual(new Set(['add-mask']));
+      expect(step.stderr).toBe('');
+    }
+  },
+);
+
+test('the client secret is in no file of the job, and the token only in state and output', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  const main = await job.run('main', { inputs: dashboard.inputs });
+  await job.run('post', { inputs: dashboard.inputs });
+  expect(filesOf(job)).not.toContain(dashboard.clientSecret);
+  expect(JSON.stringify(job.state)).toContain(main.outputs['token']);
+});
+
+test('the log says where the token came from, when it expires, and what becomes of it', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  const main = await job.run('main', { inputs: dashboard.inputs });
+  expect(main.log).toEqual([
+    `${dashboard.url} issued an access token, valid until ${main.outputs['expires-at']}.`,
+    'It is the output token, masked in the log, and will be revoked when this job ends.',
+  ]);
+  const post = await job.run('post', { inputs: dashboard.inputs });
+  expect(post.log).toEqual([`Revoked the access token at ${dashboard.url}.`]);
+});
+
+test('two uses in one job have a token each, and both are revoked', async () => {
+  const dashboard = await embeddedDashboard();
+  const [first, second] = [newJob(), newJob()];
+  const tokens = [
+    (await first.run('main', { inputs: dashboard.inputs })).outputs['token'],
+    (await second.run('main', { inputs: dashboard.inputs })).outputs['token'],
+  ];
+  expect(new Set(tokens).size).toBe(2);
+  expect(dashboard.liveTokens()).toBe(2);
+  expectGreen(await second.run('post', { inputs: dashboard.inputs }));
+  expect(await useToken(dashboard, tokens[0])).toBe(200);
+  expectGreen(await first.run('post', { inputs: dashboard.inputs }));
+  expect(dashboard.liveTokens()).toBe(0);
+});
+
+test('with skip-token-revoke the token outlives the job, and both steps say so', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  const inputs = { ...dashboard.inputs, 'skip-token-revoke': 'true' };
+  const main = await job.run('main', { inputs });
+  expect(main.log.at(-1)).toBe(
+    'It is the output token, masked in the log, and stays alive when this job ends, since skip-token-revoke is true.',
+  );
+  const post = await job.run('post', { inputs });
+  expectGreen(post);
+  expect(post.log).toEqual([
+    `The access token is left alive, since skip-token-revoke is true, and stays valid until ${main.outputs['expires-at']}.`,
+  ]);
+  expect(await useToken(dashboard, main.outputs['token'])).toBe(200);
+  expect(dashboard.requests()).not.toContain('POST /developer/v1/o/revoke_token/');
+});
+
+test('what counts is the skip-token-revoke of the main step', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  await job.run('main', { inputs: dashboard.inputs });
+  expectGreen(
+    await job.run('post', { inputs: { ...dashboard.inputs, 'skip-token-revoke': 'true' } }),
+  );
+  expect(dashboard.liveTokens()).toBe(0);
+});
+
+test('a post step without state has nothing to revoke, and asks nobody', async () => {
+  const dashboard = await embeddedDashboard();
+  const post = await newJob().run('post', { inputs: dashboard.inputs });
+  expectGreen(post);
+  expect(post.log).toEqual(['There is no access token to revoke.']);
+  expect(dashboard.requests()).toEqual([]);
+});
+
+test('the post step revokes with what main used, whatever its own inputs say', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  await job.run('main', { inputs: dashboard.inputs });
+  const post = await job.run('post', {
+    inputs: {
+      'client-id': 'another',
+      'client-secret': dashboard.clientSecret,
+      'api-url': 'https://elsewhere.invalid/',
+      'skip-token-revoke': 'perhaps',
+      'timeout-seconds': 'forever',
+    },
+  });
+  expectGreen(post);
+  expect(dashboard.liveTokens()).toBe(0);
+});
+
+test('a post step without inputs warns, says why that happens, what helps and how long the token lives', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  const main = await job.run('main', { inputs: dashboard.inputs });
+  const post = await job.run('post');
+  expectWarning(
+    post,
+    /could not be revoked.*until \d{4}-.*nested composite actions.*same name, client-secret/,
+  );
+  expect(post.annotations[0]?.message).toContain(main.outputs['expires-at']);
+  expect(dashboard.liveTokens()).toBe(1);
+});
+
+test('a post step with another secret warns that it was not accepted', async () => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  await job.run('main', { inputs: dashboard.inputs });
+  const post = await job.run('post', {
+    inputs: { ...dashboard.inputs, 'client-secret': 'another-secret' },
+  });
+  expectWarning(post, /could not be revoked.*until .*did not accept the credentials \(401\)/);
+  expectUnseen(post, 'another-secret');
+});
+
+test('wrong credentials end the step red, with the page where credentials are made', async () => {
+  const dashboard = await embeddedDashboard();
+  const main = await newJob().run('main', {
+    inputs: { ...dashboard.inputs, 'client-secret': 'wrong-secret' },
+  });
+  expect(main.exitCode).toBe(1);
+  expect(main.annotations[0]?.message).toMatch(
+    /did not accept the credentials \(401\): invalid_client.*https:\/\/dashboard\.formlabs\.com\/#developer/,
+  );
+  expectUnseen(main, 'wrong-secret');
+});
+
+test('npm start tells a whole job and ends well', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    join(ACTION_DIR, 'sandbox/start.mts'),
+  ]);
+  expect(stdout).toContain('FORMLABS_ACCESS_TOKEN=***');
+  expect(stdout).toContain('The token is refused now (401).');
+  expect(stdout).toContain('Tokens issued: 1. Tokens alive: 0.');
+});

@@ -1,0 +1,2 @@
+'use strict';
+Math.random = () => 0;
