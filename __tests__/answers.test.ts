@@ -308,7 +308,7 @@ describe('a revocation that fails warns, and never fails the job', () => {
     [
       '401',
       json(401, { error: 'invalid_client' }),
-      /until 20.*The Dashboard did not accept the credentials/,
+      /until 20.*: the Dashboard did not accept the credentials/,
     ],
     ['403', page(403), /until 20.*refused the request/],
     ['404', page(404), /until 20.*there is nothing/i],

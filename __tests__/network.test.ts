@@ -43,7 +43,7 @@ describe('certificates', () => {
     await runMain(server, { job, env: trust });
     expectWarning(
       await runPost(server, job),
-      /The certificate of .* is not trusted.*NODE_EXTRA_CA_CERTS/,
+      /the certificate of .* is not trusted.*NODE_EXTRA_CA_CERTS/,
     );
     expect(server.requests).toHaveLength(1);
   });
@@ -167,7 +167,7 @@ describe('a proxy from the environment', () => {
     const env = { ...trust, https_proxy: `http://${host}` };
     const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
     const main = await runMain(server, { inputs, env, nodeArgs: [] });
-    expectRed(main, /^No answer from dashboard\.test through the proxy .*next wait does not fit/);
+    expectRed(main, /^No answer from dashboard\.test through the proxy .*too short for another/);
   });
 
   test('one whose name does not exist is tried three times', async () => {

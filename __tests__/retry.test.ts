@@ -51,12 +51,12 @@ async function attemptsOf(fault: Failure, seconds: number, random: number) {
   return { moments, lines, end: (await end) as Error };
 }
 
-test('waits are 1 s, doubled each time, and 15 s at most', async () => {
+test('waits are 1 s, doubled each time, 15 s at most, and end where the budget does', async () => {
   const { moments, end } = await attemptsOf(passing(), 80, 1);
+  expect(moments).toEqual([0, 1, 3, 7, 15, 30, 45, 60, 75, 79.75]);
   expect(end.message).toBe(
-    'It failed, and after 9 attempts the next wait does not fit in the 5.0 s that are left of the 80 s in timeout-seconds. Wait. If it only needs longer, raise timeout-seconds.',
+    'It failed; after 10 attempts the 0.3 s that are left of the 80 s in timeout-seconds are too short for another. Wait; if it only needs longer, raise timeout-seconds.',
   );
-  expect(moments).toEqual([0, 1, 3, 7, 15, 30, 45, 60, 75]);
 });
 
 test('each wait is shortened by chance, to nothing at the least', async () => {
@@ -74,18 +74,23 @@ test('what the server asks for is waited for first, and the jitter comes on top'
   ]);
 });
 
-test('a wait that does not fit ends it at once', async () => {
+test('a wait that is asked for and does not fit ends it at once', async () => {
   const { moments, end } = await attemptsOf(passing({ afterMs: 60_000 }), 60, 0);
   expect(moments).toEqual([0]);
   expect(end.message).toMatch(
-    /^It failed and asks to wait 60\.0 s, which does not fit in the 60\.0 s/,
+    /^It failed; it asks to wait 60\.0 s, for which the 60\.0 s that are left of the 60 s in timeout-seconds are too short\. Its limits are/,
   );
 });
 
-test('a first wait that does not fit ends it after one attempt', async () => {
-  const { end } = await attemptsOf(passing(), 1, 1);
-  expect(end.message).toMatch(
-    /^It failed, and after one attempt the next wait does not fit in the 1\.0 s/,
+test('chance does not make a wait that is asked for too long', async () => {
+  const { moments } = await attemptsOf(passing({ afterMs: 40_000 }), 42, 1);
+  expect(moments).toEqual([0, 41]);
+});
+
+test('a budget that is too short for a second attempt ends it after one', async () => {
+  const { end } = await attemptsOf(passing(), 0.7, 1);
+  expect(end.message).toBe(
+    'It failed; after one attempt the 0.7 s that are left of the 0.7 s in timeout-seconds are too short for another. Wait; if it only needs longer, raise timeout-seconds.',
   );
 });
 

@@ -112,7 +112,7 @@ describe("when the runner's files can't be written", () => {
     const main = await runMain(server, { job, env: { GITHUB_STATE } });
     expectRed(
       main,
-      /^A token that could not be saved for the post step was not revoked either and stays valid for up to a day: There is nothing at/,
+      /^A token that could not be saved for the post step was not revoked either and stays valid for up to a day: there is nothing at/,
     );
   });
 
@@ -160,7 +160,7 @@ describe('a post step never throws', () => {
     [
       'settings that are lost',
       { settings: '' },
-      /could not be revoked and stays valid until .* Input api-url/,
+      /could not be revoked and stays valid until.*: input api-url is not/,
     ],
     ['settings that are no JSON', { settings: '{' }, /could not be revoked/],
     ['another API URL', { settings: '{"apiUrl":"http://evil.test"}' }, /api-url is not https/],
@@ -184,7 +184,7 @@ describe('a post step never throws', () => {
     const job = newJob();
     await runMain(server, { job });
     const post = await runPost(server, job, { inputs: { 'client-secret': 'a\nb' } });
-    expectWarning(post, /Input client-secret holds a line break/);
+    expectWarning(post, /input client-secret holds a line break/);
   });
 });
 

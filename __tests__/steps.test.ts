@@ -185,7 +185,7 @@ describe('a token that can not be handed out', () => {
     nock(API_URL).post(TOKEN_PATH).reply(200, refused).post(REVOKE_PATH).reply(404);
     await expect(mainStep(cancellation().signals)).rejects.toThrow('token_type');
     expect(stateFile()['tokens']).toBe('["abc"]');
-    expect(printed).toContain('left to the post step to revoke: There is nothing at');
+    expect(printed).toContain('left to the post step to revoke: there is nothing at');
   });
 
   test('is reported as alive where the post step does not know of it either', async () => {
@@ -240,7 +240,7 @@ describe('postStep', () => {
     });
     await postStep(cancellation().signals);
     expect(printed).toMatch(
-      /::warning::.*stays valid for up to a day\. This is a defect of the action.*: defect\.\n/,
+      /::warning::.*stays valid for up to a day: this is a defect of the action.*: defect\.\n/,
     );
   });
 
@@ -249,7 +249,7 @@ describe('postStep', () => {
     process.env['STATE_expires-at'] = '2026-11-25T00:00:00.000Z';
     delete process.env['INPUT_CLIENT-SECRET'];
     await postStep(cancellation().signals);
-    expect(printed).toMatch(/::warning::.*until 2026-11-25T00:00:00.000Z\. .*no client-secret/);
+    expect(printed).toMatch(/::warning::.*until 2026-11-25T00:00:00.000Z: .*no client-secret/);
   });
 
   test('has nothing to do without a token', async () => {

@@ -54,7 +54,7 @@ export function takeCustody(connection: Connection): Custody {
           held.delete(token);
           log.info('Revoked a token that was received and can not be handed out.');
         } catch (error) {
-          const reason = log.sentence(error);
+          const reason = log.clause(error);
           if (!saved) {
             throw new StepError(
               `A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`,

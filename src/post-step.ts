@@ -33,8 +33,9 @@ export async function postStep(cancellation: Cancellation): Promise<void> {
         { cause: error },
       );
     }
+    const reason = log.clause(error);
     log.warning(
-      `The access token could not be revoked and stays valid ${untilExpiry()}. ${log.sentence(error)}`,
+      `The access token could not be revoked and stays valid ${untilExpiry()}: ${reason}`,
     );
     log.debugCauses(error);
   }

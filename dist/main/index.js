@@ -1372,6 +1372,9 @@ class Failure extends StepError {
 
 /** One attempt gets at most this much of the budget, connection and body together. */
 const ATTEMPT_MS = 10_000;
+/** What has to be left of the budget for another wait, and for the attempt behind it. */
+const LAST_WAIT_MS = 500;
+const LAST_ATTEMPT_MS = 250;
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
 const RATE_LIMITS = '100 requests a second from one IP address and 1,500 an hour for one user';
@@ -1398,7 +1401,8 @@ function startBudget(seconds) {
  *
  * Waits grow from 1 s to 15 s, each shortened by chance to anything from nothing ("full jitter"), so
  * that jobs that failed together don't come back together. What the server asks for with Retry-After
- * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top.
+ * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top. Near the end of the budget
+ * chance gets no more than the time that is left; what the server asks for has to fit.
  *
  * @param attempt does the work once, and rejects with a Failure that says whether to try again
  * @throws Failure if it can't work, or not within the budget
@@ -1420,10 +1424,12 @@ async function retry(attempt, policy) {
         }
         if (failure.retry === undefined || attempts >= failure.retry.maxAttempts)
             throw failure;
-        const waitMs = (failure.retry.afterMs ?? 0) + jitter(attempts);
         const leftMs = budget.endsAt - monotonicMs();
-        if (waitMs >= leftMs)
+        const askedMs = failure.retry.afterMs ?? 0;
+        const roomMs = leftMs - askedMs - LAST_ATTEMPT_MS;
+        if (roomMs < LAST_WAIT_MS)
             throw outOfTime(failure, attempts, leftMs, budget);
+        const waitMs = askedMs + jitter(attempts, roomMs);
         policy.onFailedAttempt(`Attempt ${attempts} failed: ${failure.what}. The next one is in ${seconds(waitMs)}, ${seconds(leftMs)} of the ${budget.seconds} s in timeout-seconds are left.`);
         await sleep(waitMs, cancellation.requested);
     }
@@ -1446,21 +1452,21 @@ function throwIfCancelled(cancellation, cause) {
         });
     }
 }
-function jitter(attempts) {
-    return Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1));
+function jitter(attempts, roomMs) {
+    return Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
 }
 function outOfTime(failure, attempts, leftMs, budget) {
-    const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds`;
-    if (failure.retry?.afterMs !== undefined) {
+    const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds are too short`;
+    if (failure.retry?.afterMs) {
         return new Failure({
-            what: `${failure.what} and asks to wait ${seconds(failure.retry.afterMs)}, which does not fit in ${left}`,
+            what: `${failure.what}; it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`,
             advice: `Its limits are ${RATE_LIMITS}: start fewer jobs at once, or raise timeout-seconds.`,
             cause: failure,
         });
     }
     return new Failure({
-        what: `${failure.what}, and after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} the next wait does not fit in ${left}`,
-        advice: `${failure.advice} If it only needs longer, raise timeout-seconds.`,
+        what: `${failure.what}; after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`,
+        advice: failure.advice.replace(/\.$/, '; if it only needs longer, raise timeout-seconds.'),
         cause: failure,
     });
 }
@@ -1767,6 +1773,11 @@ function sentence(error) {
         return error.message;
     const reason = foreignText(error instanceof Error ? error.message : String(error), redact);
     return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
+}
+/** The same, as it goes on from a colon. */
+function clause(error) {
+    const text = sentence(error);
+    return text.charAt(0).toLowerCase() + text.slice(1);
 }
 /** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
 function debugCauses(error) {
@@ -2345,7 +2356,7 @@ function takeCustody(connection) {
                     info('Revoked a token that was received and can not be handed out.');
                 }
                 catch (error) {
-                    const reason = sentence(error);
+                    const reason = clause(error);
                     if (!saved) {
                         throw new StepError(`A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`, { cause: error });
                     }

@@ -4,6 +4,10 @@ import { Failure } from './failure';
 /** One attempt gets at most this much of the budget, connection and body together. */
 const ATTEMPT_MS = 10_000;
 
+/** What has to be left of the budget for another wait, and for the attempt behind it. */
+const LAST_WAIT_MS = 500;
+const LAST_ATTEMPT_MS = 250;
+
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
 
@@ -58,7 +62,8 @@ export function startBudget(seconds: number): Budget {
  *
  * Waits grow from 1 s to 15 s, each shortened by chance to anything from nothing ("full jitter"), so
  * that jobs that failed together don't come back together. What the server asks for with Retry-After
- * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top.
+ * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top. Near the end of the budget
+ * chance gets no more than the time that is left; what the server asks for has to fit.
  *
  * @param attempt does the work once, and rejects with a Failure that says whether to try again
  * @throws Failure if it can't work, or not within the budget
@@ -81,9 +86,11 @@ export async function retry<T>(
     }
     if (failure.retry === undefined || attempts >= failure.retry.maxAttempts) throw failure;
 
-    const waitMs = (failure.retry.afterMs ?? 0) + jitter(attempts);
     const leftMs = budget.endsAt - monotonicMs();
-    if (waitMs >= leftMs) throw outOfTime(failure, attempts, leftMs, budget);
+    const askedMs = failure.retry.afterMs ?? 0;
+    const roomMs = leftMs - askedMs - LAST_ATTEMPT_MS;
+    if (roomMs < LAST_WAIT_MS) throw outOfTime(failure, attempts, leftMs, budget);
+    const waitMs = askedMs + jitter(attempts, roomMs);
 
     policy.onFailedAttempt(
       `Attempt ${attempts} failed: ${failure.what}. The next one is in ${seconds(waitMs)}, ${seconds(leftMs)} of the ${budget.seconds} s in timeout-seconds are left.`,
@@ -114,22 +121,22 @@ function throwIfCancelled(cancellation: Cancellation, cause?: unknown): void {
   }
 }
 
-function jitter(attempts: number): number {
-  return Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1));
+function jitter(attempts: number, roomMs: number): number {
+  return Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
 }
 
 function outOfTime(failure: Failure, attempts: number, leftMs: number, budget: Budget): Failure {
-  const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds`;
-  if (failure.retry?.afterMs !== undefined) {
+  const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds are too short`;
+  if (failure.retry?.afterMs) {
     return new Failure({
-      what: `${failure.what} and asks to wait ${seconds(failure.retry.afterMs)}, which does not fit in ${left}`,
+      what: `${failure.what}; it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`,
       advice: `Its limits are ${RATE_LIMITS}: start fewer jobs at once, or raise timeout-seconds.`,
       cause: failure,
     });
   }
   return new Failure({
-    what: `${failure.what}, and after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} the next wait does not fit in ${left}`,
-    advice: `${failure.advice} If it only needs longer, raise timeout-seconds.`,
+    what: `${failure.what}; after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`,
+    advice: failure.advice.replace(/\.$/, '; if it only needs longer, raise timeout-seconds.'),
     cause: failure,
   });
 }

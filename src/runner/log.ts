@@ -43,6 +43,12 @@ export function sentence(error: unknown): string {
   return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
 }
 
+/** The same, as it goes on from a colon. */
+export function clause(error: unknown): string {
+  const text = sentence(error);
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
 /** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
 export function debugCauses(error: unknown): void {
   if (process.env['RUNNER_DEBUG'] !== '1') return;
