@@ -235,7 +235,7 @@ describe('postStep', () => {
 
   test('warns of a defect, and does not fail for it', async () => {
     await withToken();
-    jest.spyOn(AbortSignal, 'any').mockImplementation(() => {
+    jest.spyOn(process.hrtime, 'bigint').mockImplementation(() => {
       throw new TypeError('defect');
     });
     await postStep(cancellation().signals);

@@ -1,19 +1,18 @@
 /******/ (() => { // webpackBootstrap
 /******/ 	var __webpack_modules__ = ({
 
-/***/ 770:
+/***/ 482:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
-module.exports = __nccwpck_require__(218);
+module.exports = __nccwpck_require__(562);
 
 
 /***/ }),
 
-/***/ 218:
+/***/ 562:
 /***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
 
 "use strict";
-var __webpack_unused_export__;
 
 
 var net = __nccwpck_require__(278);
@@ -277,7 +276,19 @@ if (process.env.NODE_DEBUG && /\btunnel\b/.test(process.env.NODE_DEBUG)) {
 } else {
   debug = function() {};
 }
-__webpack_unused_export__ = debug; // for test
+exports.debug = debug; // for test
+
+
+/***/ }),
+
+/***/ 537:
+/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
+
+// The real package loads Node's assert module, and only a proxy needs it.
+exports.xj = (options) => (__nccwpck_require__(482).httpOverHttp)(options);
+exports.I9 = (options) => (__nccwpck_require__(482).httpsOverHttp)(options);
+exports.aQ = (options) => (__nccwpck_require__(482).httpOverHttps)(options);
+exports.vX = (options) => (__nccwpck_require__(482).httpsOverHttps)(options);
 
 
 /***/ }),
@@ -548,8 +559,8 @@ class DecodedURL extends URL {
     }
 }
 //# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ./node_modules/tunnel/index.js
-var tunnel = __nccwpck_require__(770);
+// EXTERNAL MODULE: ./stubs/tunnel/index.js
+var tunnel = __nccwpck_require__(537);
 // EXTERNAL MODULE: ./stubs/undici/index.js
 var undici = __nccwpck_require__(227);
 ;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
@@ -1115,10 +1126,10 @@ class HttpClient {
             let tunnelAgent;
             const overHttps = proxyUrl.protocol === 'https:';
             if (usingSsl) {
-                tunnelAgent = overHttps ? tunnel.httpsOverHttps : tunnel.httpsOverHttp;
+                tunnelAgent = overHttps ? tunnel/* httpsOverHttps */.vX : tunnel/* httpsOverHttp */.I9;
             }
             else {
-                tunnelAgent = overHttps ? tunnel.httpOverHttps : tunnel.httpOverHttp;
+                tunnelAgent = overHttps ? tunnel/* httpOverHttps */.aQ : tunnel/* httpOverHttp */.xj;
             }
             agent = tunnelAgent(agentOptions);
             this._proxyAgent = agent;
@@ -1436,13 +1447,16 @@ async function retry(attempt, policy) {
 }
 async function withTimeout(attempt, { budget, cancellation }) {
     const ms = Math.max(0, Math.min(ATTEMPT_MS, budget.endsAt - monotonicMs()));
-    const timeout = new AbortController();
-    const timer = setTimeout(() => timeout.abort(new AttemptTimeoutError(ms)), ms);
+    const end = new AbortController();
+    const abandon = () => end.abort(cancellation.abandoned.reason);
+    const timer = setTimeout(() => end.abort(new AttemptTimeoutError(ms)), ms);
+    cancellation.abandoned.addEventListener('abort', abandon);
     try {
-        return await attempt(AbortSignal.any([timeout.signal, cancellation.abandoned]));
+        return await attempt(end.signal);
     }
     finally {
         clearTimeout(timer);
+        cancellation.abandoned.removeEventListener('abort', abandon);
     }
 }
 function throwIfCancelled(cancellation, cause) {
@@ -1718,13 +1732,15 @@ function toolkit_getInput(name) {
 function toolkit_getState(name) {
     return process.env[`STATE_${name}`] ?? '';
 }
-/** @throws Error if the file that the runner reads state from can't be written */
-function saveState(name, value) {
-    issueFileCommand('STATE', prepareKeyValueMessage(name, value));
-}
-/** @throws Error if the file that the runner reads outputs from can't be written */
-function setOutput(name, value) {
-    issueFileCommand('OUTPUT', prepareKeyValueMessage(name, value));
+/**
+ * Leaves values for the runner to read when the step has ended, in one write: as state for the post
+ * step, or as outputs for later steps.
+ *
+ * @throws Error if the runner's file can't be written
+ */
+function writeValues(file, values) {
+    const messages = Object.entries(values).map(([name, value]) => prepareKeyValueMessage(name, value));
+    issueFileCommand(file, messages.join('\n'));
 }
 /** Asks the runner to mask a value in all that is printed from now on. */
 function addMask(secret) {
@@ -2140,21 +2156,20 @@ function credentials({ clientId, clientSecret }) {
 ;// CONCATENATED MODULE: ./src/runner/files.ts
 
 
+
 /**
- * Runs one write to a file that the runner reads when the step has ended.
+ * Leaves values for the runner to read when the step has ended.
  *
- * @param variable the environment variable that names the file
- * @throws StepError if the file can't be written
+ * @throws StepError if the runner's file can't be written
  */
-function writeRunnerFile(variable, write) {
-    const what = variable === 'GITHUB_STATE' ? 'state' : 'output';
+function leaveForRunner(file, values) {
     try {
-        write();
+        writeValues(file, values);
     }
     catch (cause) {
         const code = errorCode(cause);
         const reason = code === undefined ? '' : ` (${code})`;
-        throw new StepError(`The runner's ${what} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
+        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
     }
 }
 
@@ -2269,7 +2284,7 @@ const LEAVE_ALIVE = 'leave-alive';
 /** @throws StepError if the state file can't be written */
 function saveSettings({ clientId, apiUrl, timeoutSeconds }) {
     // Named one by one: what is passed may hold more, the client secret even.
-    save(SETTINGS, JSON.stringify({ clientId, apiUrl, timeoutSeconds }));
+    leaveForRunner('STATE', { [SETTINGS]: JSON.stringify({ clientId, apiUrl, timeoutSeconds }) });
 }
 /**
  * Saves the tokens that the post step has to revoke, in place of those saved before. More than one
@@ -2278,11 +2293,11 @@ function saveSettings({ clientId, apiUrl, timeoutSeconds }) {
  * @throws StepError if the state file can't be written
  */
 function saveTokens(tokens) {
-    save(TOKENS, JSON.stringify(tokens));
+    leaveForRunner('STATE', { [TOKENS]: JSON.stringify(tokens) });
 }
 /** @throws StepError if the state file can't be written */
 function saveExpiry(expiresAt) {
-    save(EXPIRES_AT, expiresAt);
+    leaveForRunner('STATE', { [EXPIRES_AT]: expiresAt });
 }
 /**
  * Notes that this token, of those saved, is to be left alive.
@@ -2290,7 +2305,7 @@ function saveExpiry(expiresAt) {
  * @throws StepError if the state file can't be written
  */
 function saveLeaveAlive(token) {
-    save(LEAVE_ALIVE, token);
+    leaveForRunner('STATE', { [LEAVE_ALIVE]: token });
 }
 /**
  * The settings that the main step saved, with the URL checked again: the client secret goes there.
@@ -2317,9 +2332,6 @@ function loadExpiry() {
 /** The token that is to be left alive; undefined if all are to be revoked. */
 function loadLeaveAlive() {
     return getState(LEAVE_ALIVE) || undefined;
-}
-function save(name, value) {
-    writeRunnerFile('GITHUB_STATE', () => saveState(name, value));
 }
 
 ;// CONCATENATED MODULE: ./src/custody.ts
@@ -2381,7 +2393,6 @@ function lastResort(connection) {
 
 ;// CONCATENATED MODULE: ./src/runner/outputs.ts
 
-
 /**
  * Hands the access token out to the later steps of the job.
  *
@@ -2389,10 +2400,7 @@ function lastResort(connection) {
  * @throws StepError if the output file can't be written
  */
 function setOutputs(token, expiresAt) {
-    writeRunnerFile('GITHUB_OUTPUT', () => {
-        setOutput('token', token);
-        setOutput('expires-at', expiresAt ?? '');
-    });
+    leaveForRunner('OUTPUT', { token, 'expires-at': expiresAt ?? '' });
 }
 
 ;// CONCATENATED MODULE: ./src/main-step.ts

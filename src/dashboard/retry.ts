@@ -104,12 +104,15 @@ async function withTimeout<T>(
   { budget, cancellation }: RetryPolicy,
 ): Promise<T> {
   const ms = Math.max(0, Math.min(ATTEMPT_MS, budget.endsAt - monotonicMs()));
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(new AttemptTimeoutError(ms)), ms);
+  const end = new AbortController();
+  const abandon = () => end.abort(cancellation.abandoned.reason);
+  const timer = setTimeout(() => end.abort(new AttemptTimeoutError(ms)), ms);
+  cancellation.abandoned.addEventListener('abort', abandon);
   try {
-    return await attempt(AbortSignal.any([timeout.signal, cancellation.abandoned]));
+    return await attempt(end.signal);
   } finally {
     clearTimeout(timer);
+    cancellation.abandoned.removeEventListener('abort', abandon);
   }
 }
 

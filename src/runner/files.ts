@@ -1,21 +1,23 @@
 import { errorCode } from '../error-code';
 import { StepError } from '../step-error';
+import { writeValues } from './toolkit';
 
 /**
- * Runs one write to a file that the runner reads when the step has ended.
+ * Leaves values for the runner to read when the step has ended.
  *
- * @param variable the environment variable that names the file
- * @throws StepError if the file can't be written
+ * @throws StepError if the runner's file can't be written
  */
-export function writeRunnerFile(variable: 'GITHUB_STATE' | 'GITHUB_OUTPUT', write: () => void) {
-  const what = variable === 'GITHUB_STATE' ? 'state' : 'output';
+export function leaveForRunner(
+  file: 'STATE' | 'OUTPUT',
+  values: Readonly<Record<string, string>>,
+): void {
   try {
-    write();
+    writeValues(file, values);
   } catch (cause) {
     const code = errorCode(cause);
     const reason = code === undefined ? '' : ` (${code})`;
     throw new StepError(
-      `The runner's ${what} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`,
+      `The runner's ${file.toLowerCase()} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`,
       { cause },
     );
   }

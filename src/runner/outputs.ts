@@ -1,5 +1,4 @@
-import { writeRunnerFile } from './files';
-import { setOutput } from './toolkit';
+import { leaveForRunner } from './files';
 
 /**
  * Hands the access token out to the later steps of the job.
@@ -8,8 +7,5 @@ import { setOutput } from './toolkit';
  * @throws StepError if the output file can't be written
  */
 export function setOutputs(token: string, expiresAt: string | undefined): void {
-  writeRunnerFile('GITHUB_OUTPUT', () => {
-    setOutput('token', token);
-    setOutput('expires-at', expiresAt ?? '');
-  });
+  leaveForRunner('OUTPUT', { token, 'expires-at': expiresAt ?? '' });
 }

@@ -1,7 +1,7 @@
 import { parseJson, parseJsonObject } from '../json';
-import { writeRunnerFile } from './files';
+import { leaveForRunner } from './files';
 import { parseApiUrl, parseTimeout } from './inputs';
-import { getState, saveState } from './toolkit';
+import { getState } from './toolkit';
 
 /**
  * What the post step needs of the main step's inputs. The runner evaluates the inputs anew for the
@@ -22,7 +22,7 @@ const LEAVE_ALIVE = 'leave-alive';
 /** @throws StepError if the state file can't be written */
 export function saveSettings({ clientId, apiUrl, timeoutSeconds }: Settings): void {
   // Named one by one: what is passed may hold more, the client secret even.
-  save(SETTINGS, JSON.stringify({ clientId, apiUrl, timeoutSeconds }));
+  leaveForRunner('STATE', { [SETTINGS]: JSON.stringify({ clientId, apiUrl, timeoutSeconds }) });
 }
 
 /**
@@ -32,12 +32,12 @@ export function saveSettings({ clientId, apiUrl, timeoutSeconds }: Settings): vo
  * @throws StepError if the state file can't be written
  */
 export function saveTokens(tokens: readonly string[]): void {
-  save(TOKENS, JSON.stringify(tokens));
+  leaveForRunner('STATE', { [TOKENS]: JSON.stringify(tokens) });
 }
 
 /** @throws StepError if the state file can't be written */
 export function saveExpiry(expiresAt: string): void {
-  save(EXPIRES_AT, expiresAt);
+  leaveForRunner('STATE', { [EXPIRES_AT]: expiresAt });
 }
 
 /**
@@ -46,7 +46,7 @@ export function saveExpiry(expiresAt: string): void {
  * @throws StepError if the state file can't be written
  */
 export function saveLeaveAlive(token: string): void {
-  save(LEAVE_ALIVE, token);
+  leaveForRunner('STATE', { [LEAVE_ALIVE]: token });
 }
 
 /**
@@ -77,8 +77,4 @@ export function loadExpiry(): string | undefined {
 /** The token that is to be left alive; undefined if all are to be revoked. */
 export function loadLeaveAlive(): string | undefined {
   return getState(LEAVE_ALIVE) || undefined;
-}
-
-function save(name: string, value: string): void {
-  writeRunnerFile('GITHUB_STATE', () => saveState(name, value));
 }

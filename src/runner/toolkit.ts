@@ -18,14 +18,17 @@ export function getState(name: string): string {
   return process.env[`STATE_${name}`] ?? '';
 }
 
-/** @throws Error if the file that the runner reads state from can't be written */
-export function saveState(name: string, value: string): void {
-  issueFileCommand('STATE', prepareKeyValueMessage(name, value));
-}
-
-/** @throws Error if the file that the runner reads outputs from can't be written */
-export function setOutput(name: string, value: string): void {
-  issueFileCommand('OUTPUT', prepareKeyValueMessage(name, value));
+/**
+ * Leaves values for the runner to read when the step has ended, in one write: as state for the post
+ * step, or as outputs for later steps.
+ *
+ * @throws Error if the runner's file can't be written
+ */
+export function writeValues(file: 'STATE' | 'OUTPUT', values: Readonly<Record<string, string>>) {
+  const messages = Object.entries(values).map(([name, value]) =>
+    prepareKeyValueMessage(name, value),
+  );
+  issueFileCommand(file, messages.join('\n'));
 }
 
 /** Asks the runner to mask a value in all that is printed from now on. */
