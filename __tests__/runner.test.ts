@@ -160,7 +160,7 @@ describe('a post step never throws', () => {
     [
       'settings that are lost',
       { settings: '' },
-      /could not be revoked and stays valid until.*: input api-url is not/,
+      /could not be revoked and stays valid until.*: the state of the main step is lost\./,
     ],
     ['settings that are no JSON', { settings: '{' }, /could not be revoked/],
     ['another API URL', { settings: '{"apiUrl":"http://evil.test"}' }, /api-url is not https/],

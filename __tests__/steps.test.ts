@@ -252,6 +252,13 @@ describe('postStep', () => {
     expect(printed).toMatch(/::warning::.*until 2026-11-25T00:00:00.000Z: .*no client-secret/);
   });
 
+  test('warns when the state of the main step is lost', async () => {
+    await withToken();
+    process.env['STATE_settings'] = '';
+    await postStep(cancellation().signals);
+    expect(printed).toMatch(/::warning::.*up to a day: the state of the main step is lost\.\n/);
+  });
+
   test('has nothing to do without a token', async () => {
     await postStep(cancellation().signals);
     expect(printed).toBe('There is no access token to revoke.\n');

@@ -48,23 +48,26 @@ export function takeCustody(connection: Connection): Custody {
     revokeNow: async (kept) => {
       const unwanted = [...held].filter((token) => token !== kept);
       if (unwanted.length === 0) return;
+      let failure: unknown;
       for (const token of unwanted) {
         try {
           await revokeToken(lastResort(connection), token);
           held.delete(token);
           log.info('Revoked a token that was received and can not be handed out.');
         } catch (error) {
-          const reason = log.clause(error);
-          if (!saved) {
-            throw new StepError(
-              `A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`,
-              { cause: error },
-            );
-          }
-          log.info(`A token that was received is left to the post step to revoke: ${reason}`);
+          failure = error;
         }
       }
       if (saved) saveTokens([...held]);
+      if (failure === undefined) return;
+      const reason = log.clause(failure);
+      if (!saved) {
+        throw new StepError(
+          `A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`,
+          { cause: failure },
+        );
+      }
+      log.info(`A token that was received is left to the post step to revoke: ${reason}`);
     },
   };
 }

@@ -29,12 +29,12 @@ export async function mainStep(cancellation: Cancellation): Promise<void> {
   }
   const { token, expiresAt } = accessToken;
   if (expiresAt !== undefined) saveExpiry(expiresAt);
+  await custody.revokeNow(token);
   if (cancellation.requested.aborted) {
     throw new CancelledError(
       'The job was cancelled while the access token was on its way: it is not handed out, and the post step revokes it.',
     );
   }
-  await custody.revokeNow(token);
 
   setOutputs(token, expiresAt);
   log.info(`${inputs.apiUrl} issued an access token, ${validity(expiresAt)}.`);

@@ -1354,18 +1354,18 @@ function rejectOnAbort(promise, signal) {
  * An error whose message is meant for the person who reads the job's log: one or two sentences that
  * say what happened and what to do. Every other error is a defect of the action.
  */
-class StepError extends Error {
+class step_error_StepError extends Error {
     name = 'StepError';
 }
 /** The job was cancelled before the step had done its work. */
-class CancelledError extends StepError {
+class CancelledError extends step_error_StepError {
     name = 'CancelledError';
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/failure.ts
 
 /** A request to the Dashboard that failed, explained for the person who reads the job's log. */
-class Failure extends StepError {
+class Failure extends step_error_StepError {
     name = 'Failure';
     what;
     advice;
@@ -1785,7 +1785,7 @@ function fail(message) {
 }
 /** What to say of any error: one or two sentences. */
 function sentence(error) {
-    if (error instanceof StepError)
+    if (error instanceof step_error_StepError)
         return error.message;
     const reason = foreignText(error instanceof Error ? error.message : String(error), redact);
     return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
@@ -1881,32 +1881,35 @@ const CREDENTIALS_PAGE = 'https://dashboard.formlabs.com/#developer';
 const TRY_ON = { maxAttempts: Number.POSITIVE_INFINITY };
 const TRY_THRICE = { maxAttempts: 3 };
 /** Statuses that another attempt may change. */
-const PASSING_STATUSES = {
-    408: 'request timeout',
-    429: 'too many requests',
-    500: 'internal server error',
-    502: 'bad gateway',
-    503: 'service unavailable',
-    504: 'gateway timeout',
-};
+const PASSING_STATUSES = new Map([
+    [408, 'request timeout'],
+    [429, 'too many requests'],
+    [500, 'internal server error'],
+    [502, 'bad gateway'],
+    [503, 'service unavailable'],
+    [504, 'gateway timeout'],
+]);
+const CUT_SHORT = 'the connection was cut before the answer was complete';
+const UNREACHABLE = 'the host is unreachable';
+const LOOKUP_FAILED = 'the name lookup failed';
 /** Network errors that another attempt may change, by their code. */
-const PASSING_ERRORS = {
-    ECONNREFUSED: 'the connection was refused',
-    ECONNRESET: 'the connection was cut before the answer was complete',
-    ECONNABORTED: 'the connection was cut before the answer was complete',
-    EPIPE: 'the connection was cut before the answer was complete',
-    HPE_INVALID_EOF_STATE: 'the connection was cut before the answer was complete',
-    ERR_STREAM_PREMATURE_CLOSE: 'the connection was cut before the answer was complete',
-    EHOSTUNREACH: 'the host is unreachable',
-    EHOSTDOWN: 'the host is unreachable',
-    ENETUNREACH: 'the network is unreachable',
-    ENETDOWN: 'the network is unreachable',
-    ETIMEDOUT: 'the connection timed out',
-    EAI_AGAIN: 'the name lookup failed',
-    EAI_FAIL: 'the name lookup failed',
-    EAI_NODATA: 'the name lookup failed',
-    ESERVFAIL: 'the name lookup failed',
-};
+const PASSING_ERRORS = new Map([
+    ['ECONNREFUSED', 'the connection was refused'],
+    ['ECONNRESET', CUT_SHORT],
+    ['ECONNABORTED', CUT_SHORT],
+    ['EPIPE', CUT_SHORT],
+    ['HPE_INVALID_EOF_STATE', CUT_SHORT],
+    ['ERR_STREAM_PREMATURE_CLOSE', CUT_SHORT],
+    ['EHOSTUNREACH', UNREACHABLE],
+    ['EHOSTDOWN', UNREACHABLE],
+    ['ENETUNREACH', UNREACHABLE],
+    ['ENETDOWN', UNREACHABLE],
+    ['ETIMEDOUT', 'the connection timed out'],
+    ['EAI_AGAIN', LOOKUP_FAILED],
+    ['EAI_FAIL', LOOKUP_FAILED],
+    ['EAI_NODATA', LOOKUP_FAILED],
+    ['ESERVFAIL', LOOKUP_FAILED],
+]);
 /** What OpenSSL and Node call the reasons not to trust a certificate (nodejs.org/api/tls.html, X509 certificate error codes). */
 const CERTIFICATE_ERROR = /CERT|CRL|ISSUER|LEAF_SIGNATURE|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH/;
 /** What the tunnel package says when the proxy does not open a tunnel. */
@@ -1917,7 +1920,7 @@ const OUTAGE_ADVICE = 'The Dashboard, or a gateway before it, has an outage: run
 /** Explains an answer that is neither a token nor a confirmed revocation. */
 function explainAnswer(url, answer, redact) {
     const { status } = answer;
-    const passing = PASSING_STATUSES[status];
+    const passing = PASSING_STATUSES.get(status);
     if (passing !== undefined) {
         const afterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
         return new Failure({
@@ -1984,7 +1987,7 @@ function explainNoAnswer(url, { cause }, redact) {
             cause,
         });
     }
-    const passing = PASSING_ERRORS[code];
+    const passing = PASSING_ERRORS.get(code);
     if (passing !== undefined)
         return noAnswer(url, `${passing} (${code})`, TRY_ON, cause);
     return noAnswer(url, `the request failed (${foreignText(code, redact)})`, undefined, cause);
@@ -1993,7 +1996,7 @@ function explainTunnel(url, [, status, reason = ''], cause) {
     if (status === '407')
         return proxyWantsCredentials(url);
     if (status !== undefined) {
-        const retry = Number(status) in PASSING_STATUSES ? TRY_ON : undefined;
+        const retry = PASSING_STATUSES.has(Number(status)) ? TRY_ON : undefined;
         return noAnswer(url, `the proxy answered ${status} instead of a tunnel`, retry, cause);
     }
     if (/certificate/i.test(reason)) {
@@ -2169,7 +2172,7 @@ function leaveForRunner(file, values) {
     catch (cause) {
         const code = errorCode(cause);
         const reason = code === undefined ? '' : ` (${code})`;
-        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
+        throw new step_error_StepError(`The runner's ${file.toLowerCase()} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
     }
 }
 
@@ -2220,7 +2223,7 @@ function readClientSecret() {
  *   accepted for loopback hosts
  */
 function inputs_parseApiUrl(text) {
-    const wrong = (problem) => new StepError(`Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ${DEFAULTS['api-url']}, or leave it out.`);
+    const wrong = (problem) => new step_error_StepError(`Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ${DEFAULTS['api-url']}, or leave it out.`);
     if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !URL.canParse(text)) {
         throw wrong('is not an absolute URL');
     }
@@ -2241,7 +2244,7 @@ function inputs_parseApiUrl(text) {
 function inputs_parseTimeout(text) {
     const seconds = /^\d+$/.test(text) ? Number(text) : 0;
     if (seconds < 1 || seconds > MAX_TIMEOUT_SECONDS) {
-        throw new StepError(`Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`);
+        throw new step_error_StepError(`Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`);
     }
     return seconds;
 }
@@ -2250,12 +2253,12 @@ function read(name) {
 }
 function checkCredential(name, value) {
     if (value === '') {
-        throw new StepError(`Input ${name} is empty: store the value as a secret of the repository or organization and pass it here. GitHub passes no secrets to workflows started from forks or by Dependabot; run this step for other events only.`);
+        throw new step_error_StepError(`Input ${name} is empty: store the value as a secret of the repository or organization and pass it here. GitHub passes no secrets to workflows started from forks or by Dependabot; run this step for other events only.`);
     }
     // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.
     // The first test spares nearly every job the second, which is costly to set up.
     if (!/^[ -~]*$/.test(value) && /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(value)) {
-        throw new StepError(`Input ${name} holds a line break or another character that can't be seen: store the value again, as one line, copied from the Developer Tools page.`);
+        throw new step_error_StepError(`Input ${name} holds a line break or another character that can't be seen: store the value again, as one line, copied from the Developer Tools page.`);
     }
     return value;
 }
@@ -2265,7 +2268,7 @@ function parseBoolean(name, text) {
         return true;
     if (['false', 'False', 'FALSE'].includes(text))
         return false;
-    throw new StepError(`Input ${name} is not a boolean: give true or false, or leave it out.`);
+    throw new step_error_StepError(`Input ${name} is not a boolean: give true or false, or leave it out.`);
 }
 /** The URL parser has already brought every spelling of an IPv4 or IPv6 address to its normal form. */
 function isLoopback(hostname) {
@@ -2273,6 +2276,7 @@ function isLoopback(hostname) {
 }
 
 ;// CONCATENATED MODULE: ./src/runner/state.ts
+
 
 
 
@@ -2314,10 +2318,12 @@ function saveLeaveAlive(token) {
  */
 function loadSettings() {
     const saved = parseJsonObject(getState(SETTINGS));
+    if (saved === undefined)
+        throw new StepError('The state of the main step is lost.');
     return {
-        clientId: String(saved?.get('clientId')),
-        apiUrl: parseApiUrl(String(saved?.get('apiUrl'))),
-        timeoutSeconds: parseTimeout(String(saved?.get('timeoutSeconds'))),
+        clientId: String(saved.get('clientId')),
+        apiUrl: parseApiUrl(String(saved.get('apiUrl'))),
+        timeoutSeconds: parseTimeout(String(saved.get('timeoutSeconds'))),
     };
 }
 /** The tokens that the main step saved: none if it ended before it had one. */
@@ -2361,6 +2367,7 @@ function takeCustody(connection) {
             const unwanted = [...held].filter((token) => token !== kept);
             if (unwanted.length === 0)
                 return;
+            let failure;
             for (const token of unwanted) {
                 try {
                     await revokeToken(lastResort(connection), token);
@@ -2368,15 +2375,18 @@ function takeCustody(connection) {
                     info('Revoked a token that was received and can not be handed out.');
                 }
                 catch (error) {
-                    const reason = clause(error);
-                    if (!saved) {
-                        throw new StepError(`A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`, { cause: error });
-                    }
-                    info(`A token that was received is left to the post step to revoke: ${reason}`);
+                    failure = error;
                 }
             }
             if (saved)
                 saveTokens([...held]);
+            if (failure === undefined)
+                return;
+            const reason = clause(failure);
+            if (!saved) {
+                throw new step_error_StepError(`A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`, { cause: failure });
+            }
+            info(`A token that was received is left to the post step to revoke: ${reason}`);
         },
     };
 }
@@ -2435,10 +2445,10 @@ async function mainStep(cancellation) {
     const { token, expiresAt } = accessToken;
     if (expiresAt !== undefined)
         saveExpiry(expiresAt);
+    await custody.revokeNow(token);
     if (cancellation.requested.aborted) {
         throw new CancelledError('The job was cancelled while the access token was on its way: it is not handed out, and the post step revokes it.');
     }
-    await custody.revokeNow(token);
     setOutputs(token, expiresAt);
     info(`${inputs.apiUrl} issued an access token, ${validity(expiresAt)}.`);
     info(inputs.skipTokenRevoke
@@ -2517,7 +2527,7 @@ async function runStep(step) {
     try {
         await step(cancellation);
         if (cancellation.requested.aborted) {
-            throw new StepError('The job was cancelled while this step ran.');
+            throw new step_error_StepError('The job was cancelled while this step ran.');
         }
     }
     catch (error) {

@@ -1881,32 +1881,35 @@ const CREDENTIALS_PAGE = 'https://dashboard.formlabs.com/#developer';
 const TRY_ON = { maxAttempts: Number.POSITIVE_INFINITY };
 const TRY_THRICE = { maxAttempts: 3 };
 /** Statuses that another attempt may change. */
-const PASSING_STATUSES = {
-    408: 'request timeout',
-    429: 'too many requests',
-    500: 'internal server error',
-    502: 'bad gateway',
-    503: 'service unavailable',
-    504: 'gateway timeout',
-};
+const PASSING_STATUSES = new Map([
+    [408, 'request timeout'],
+    [429, 'too many requests'],
+    [500, 'internal server error'],
+    [502, 'bad gateway'],
+    [503, 'service unavailable'],
+    [504, 'gateway timeout'],
+]);
+const CUT_SHORT = 'the connection was cut before the answer was complete';
+const UNREACHABLE = 'the host is unreachable';
+const LOOKUP_FAILED = 'the name lookup failed';
 /** Network errors that another attempt may change, by their code. */
-const PASSING_ERRORS = {
-    ECONNREFUSED: 'the connection was refused',
-    ECONNRESET: 'the connection was cut before the answer was complete',
-    ECONNABORTED: 'the connection was cut before the answer was complete',
-    EPIPE: 'the connection was cut before the answer was complete',
-    HPE_INVALID_EOF_STATE: 'the connection was cut before the answer was complete',
-    ERR_STREAM_PREMATURE_CLOSE: 'the connection was cut before the answer was complete',
-    EHOSTUNREACH: 'the host is unreachable',
-    EHOSTDOWN: 'the host is unreachable',
-    ENETUNREACH: 'the network is unreachable',
-    ENETDOWN: 'the network is unreachable',
-    ETIMEDOUT: 'the connection timed out',
-    EAI_AGAIN: 'the name lookup failed',
-    EAI_FAIL: 'the name lookup failed',
-    EAI_NODATA: 'the name lookup failed',
-    ESERVFAIL: 'the name lookup failed',
-};
+const PASSING_ERRORS = new Map([
+    ['ECONNREFUSED', 'the connection was refused'],
+    ['ECONNRESET', CUT_SHORT],
+    ['ECONNABORTED', CUT_SHORT],
+    ['EPIPE', CUT_SHORT],
+    ['HPE_INVALID_EOF_STATE', CUT_SHORT],
+    ['ERR_STREAM_PREMATURE_CLOSE', CUT_SHORT],
+    ['EHOSTUNREACH', UNREACHABLE],
+    ['EHOSTDOWN', UNREACHABLE],
+    ['ENETUNREACH', UNREACHABLE],
+    ['ENETDOWN', UNREACHABLE],
+    ['ETIMEDOUT', 'the connection timed out'],
+    ['EAI_AGAIN', LOOKUP_FAILED],
+    ['EAI_FAIL', LOOKUP_FAILED],
+    ['EAI_NODATA', LOOKUP_FAILED],
+    ['ESERVFAIL', LOOKUP_FAILED],
+]);
 /** What OpenSSL and Node call the reasons not to trust a certificate (nodejs.org/api/tls.html, X509 certificate error codes). */
 const CERTIFICATE_ERROR = /CERT|CRL|ISSUER|LEAF_SIGNATURE|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH/;
 /** What the tunnel package says when the proxy does not open a tunnel. */
@@ -1917,7 +1920,7 @@ const OUTAGE_ADVICE = 'The Dashboard, or a gateway before it, has an outage: run
 /** Explains an answer that is neither a token nor a confirmed revocation. */
 function explainAnswer(url, answer, redact) {
     const { status } = answer;
-    const passing = PASSING_STATUSES[status];
+    const passing = PASSING_STATUSES.get(status);
     if (passing !== undefined) {
         const afterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
         return new Failure({
@@ -1984,7 +1987,7 @@ function explainNoAnswer(url, { cause }, redact) {
             cause,
         });
     }
-    const passing = PASSING_ERRORS[code];
+    const passing = PASSING_ERRORS.get(code);
     if (passing !== undefined)
         return noAnswer(url, `${passing} (${code})`, TRY_ON, cause);
     return noAnswer(url, `the request failed (${foreignText(code, redact)})`, undefined, cause);
@@ -1993,7 +1996,7 @@ function explainTunnel(url, [, status, reason = ''], cause) {
     if (status === '407')
         return proxyWantsCredentials(url);
     if (status !== undefined) {
-        const retry = Number(status) in PASSING_STATUSES ? TRY_ON : undefined;
+        const retry = PASSING_STATUSES.has(Number(status)) ? TRY_ON : undefined;
         return noAnswer(url, `the proxy answered ${status} instead of a tunnel`, retry, cause);
     }
     if (/certificate/i.test(reason)) {
@@ -2277,6 +2280,7 @@ function files_leaveForRunner(file, values) {
 
 
 
+
 const SETTINGS = 'settings';
 const TOKENS = 'tokens';
 const EXPIRES_AT = 'expires-at';
@@ -2314,10 +2318,12 @@ function saveLeaveAlive(token) {
  */
 function loadSettings() {
     const saved = json_parseJsonObject(getState(SETTINGS));
+    if (saved === undefined)
+        throw new step_error_StepError('The state of the main step is lost.');
     return {
-        clientId: String(saved?.get('clientId')),
-        apiUrl: parseApiUrl(String(saved?.get('apiUrl'))),
-        timeoutSeconds: parseTimeout(String(saved?.get('timeoutSeconds'))),
+        clientId: String(saved.get('clientId')),
+        apiUrl: parseApiUrl(String(saved.get('apiUrl'))),
+        timeoutSeconds: parseTimeout(String(saved.get('timeoutSeconds'))),
     };
 }
 /** The tokens that the main step saved: none if it ended before it had one. */

@@ -12,33 +12,37 @@ const TRY_ON: Retry = { maxAttempts: Number.POSITIVE_INFINITY };
 const TRY_THRICE: Retry = { maxAttempts: 3 };
 
 /** Statuses that another attempt may change. */
-const PASSING_STATUSES: Readonly<Record<number, string>> = {
-  408: 'request timeout',
-  429: 'too many requests',
-  500: 'internal server error',
-  502: 'bad gateway',
-  503: 'service unavailable',
-  504: 'gateway timeout',
-};
+const PASSING_STATUSES = new Map([
+  [408, 'request timeout'],
+  [429, 'too many requests'],
+  [500, 'internal server error'],
+  [502, 'bad gateway'],
+  [503, 'service unavailable'],
+  [504, 'gateway timeout'],
+]);
+
+const CUT_SHORT = 'the connection was cut before the answer was complete';
+const UNREACHABLE = 'the host is unreachable';
+const LOOKUP_FAILED = 'the name lookup failed';
 
 /** Network errors that another attempt may change, by their code. */
-const PASSING_ERRORS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'the connection was refused',
-  ECONNRESET: 'the connection was cut before the answer was complete',
-  ECONNABORTED: 'the connection was cut before the answer was complete',
-  EPIPE: 'the connection was cut before the answer was complete',
-  HPE_INVALID_EOF_STATE: 'the connection was cut before the answer was complete',
-  ERR_STREAM_PREMATURE_CLOSE: 'the connection was cut before the answer was complete',
-  EHOSTUNREACH: 'the host is unreachable',
-  EHOSTDOWN: 'the host is unreachable',
-  ENETUNREACH: 'the network is unreachable',
-  ENETDOWN: 'the network is unreachable',
-  ETIMEDOUT: 'the connection timed out',
-  EAI_AGAIN: 'the name lookup failed',
-  EAI_FAIL: 'the name lookup failed',
-  EAI_NODATA: 'the name lookup failed',
-  ESERVFAIL: 'the name lookup failed',
-};
+const PASSING_ERRORS = new Map([
+  ['ECONNREFUSED', 'the connection was refused'],
+  ['ECONNRESET', CUT_SHORT],
+  ['ECONNABORTED', CUT_SHORT],
+  ['EPIPE', CUT_SHORT],
+  ['HPE_INVALID_EOF_STATE', CUT_SHORT],
+  ['ERR_STREAM_PREMATURE_CLOSE', CUT_SHORT],
+  ['EHOSTUNREACH', UNREACHABLE],
+  ['EHOSTDOWN', UNREACHABLE],
+  ['ENETUNREACH', UNREACHABLE],
+  ['ENETDOWN', UNREACHABLE],
+  ['ETIMEDOUT', 'the connection timed out'],
+  ['EAI_AGAIN', LOOKUP_FAILED],
+  ['EAI_FAIL', LOOKUP_FAILED],
+  ['EAI_NODATA', LOOKUP_FAILED],
+  ['ESERVFAIL', LOOKUP_FAILED],
+]);
 
 /** What OpenSSL and Node call the reasons not to trust a certificate (nodejs.org/api/tls.html, X509 certificate error codes). */
 const CERTIFICATE_ERROR =
@@ -56,7 +60,7 @@ const OUTAGE_ADVICE =
 /** Explains an answer that is neither a token nor a confirmed revocation. */
 export function explainAnswer(url: string, answer: HttpAnswer, redact: Redact): Failure {
   const { status } = answer;
-  const passing = PASSING_STATUSES[status];
+  const passing = PASSING_STATUSES.get(status);
   if (passing !== undefined) {
     const afterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
     return new Failure({
@@ -128,7 +132,7 @@ export function explainNoAnswer(url: string, { cause }: NoAnswer, redact: Redact
       cause,
     });
   }
-  const passing = PASSING_ERRORS[code];
+  const passing = PASSING_ERRORS.get(code);
   if (passing !== undefined) return noAnswer(url, `${passing} (${code})`, TRY_ON, cause);
   return noAnswer(url, `the request failed (${foreignText(code, redact)})`, undefined, cause);
 }
@@ -136,7 +140,7 @@ export function explainNoAnswer(url: string, { cause }: NoAnswer, redact: Redact
 function explainTunnel(url: string, [, status, reason = '']: RegExpExecArray, cause: unknown) {
   if (status === '407') return proxyWantsCredentials(url);
   if (status !== undefined) {
-    const retry = Number(status) in PASSING_STATUSES ? TRY_ON : undefined;
+    const retry = PASSING_STATUSES.has(Number(status)) ? TRY_ON : undefined;
     return noAnswer(url, `the proxy answered ${status} instead of a tunnel`, retry, cause);
   }
   if (/certificate/i.test(reason)) {

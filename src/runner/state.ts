@@ -1,4 +1,5 @@
 import { parseJson, parseJsonObject } from '../json';
+import { StepError } from '../step-error';
 import { leaveForRunner } from './files';
 import { parseApiUrl, parseTimeout } from './inputs';
 import { getState } from './toolkit';
@@ -56,10 +57,11 @@ export function saveLeaveAlive(token: string): void {
  */
 export function loadSettings(): Settings {
   const saved = parseJsonObject(getState(SETTINGS));
+  if (saved === undefined) throw new StepError('The state of the main step is lost.');
   return {
-    clientId: String(saved?.get('clientId')),
-    apiUrl: parseApiUrl(String(saved?.get('apiUrl'))),
-    timeoutSeconds: parseTimeout(String(saved?.get('timeoutSeconds'))),
+    clientId: String(saved.get('clientId')),
+    apiUrl: parseApiUrl(String(saved.get('apiUrl'))),
+    timeoutSeconds: parseTimeout(String(saved.get('timeoutSeconds'))),
   };
 }
 
