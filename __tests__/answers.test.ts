@@ -160,7 +160,7 @@ describe('an answer without a token ends the step red, at once, and says what us
     [
       '403',
       page(403),
-      /^The Dashboard refused the request \(403\)\. Usually a firewall or a proxy .*registered printer/,
+      /^The Dashboard refused the request \(403\), with a page from it or from something in between\. Usually a firewall or a proxy .*registered printer/,
     ],
     [
       '404',
@@ -184,11 +184,7 @@ describe('an answer without a token ends the step red, at once, and says what us
     ],
     ['501', answer(501), /^The Dashboard answered 501/],
     ['204', answer(204), /^The Dashboard answered 204/],
-    [
-      'a page',
-      page(200),
-      /^The answer to the token request is an HTML page\. Usually a captive portal/,
-    ],
+    ['a page', page(200), /^The answer to the token request is a page\. Usually a captive portal/],
     ['nothing', answer(200), /^The answer to the token request is not a JSON object/],
     ['text', answer(200, 'ok'), /is not a JSON object/],
     ['null', json(200, null), /is not a JSON object/],
@@ -229,8 +225,8 @@ describe('a redirect is not followed, and the error says where it pointed to', (
 
   test.each<[location: string, shown: string]>([
     ['/relative/../login', 'http://127.0.0.1:PORT/login'],
-    ['http://[bad', 'an address that can not be read'],
-    ['', 'an address that can not be read'],
+    ['http://[bad', 'an address that cannot be read'],
+    ['', 'an address that cannot be read'],
     [
       `https://evil.test/${CLIENT_ID}/s3cr3t%26%2B%3D%25+%22%5C%3C%C3%A9%3E`,
       'https://evil.test/client-1/***',

@@ -5,6 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { ACTION_DIR } from '../sandbox/runner.mts';
 import { USER_AGENT } from '../src/dashboard/http';
+import { runMain } from './support/job';
 
 interface Action {
   inputs: Record<string, { required: boolean; default?: string; description: string }>;
@@ -55,6 +56,14 @@ function table(document: string, heading: string): string[][] {
   );
 }
 
+const NONE = { missing: [] };
+
+/** What of the expected texts a file lacks, and which file that is. */
+function missing(file: string, text: string, expected: readonly string[]) {
+  const lacking = expected.filter((part) => !text.includes(part));
+  return lacking.length === 0 ? NONE : { file, missing: lacking };
+}
+
 describe('action.yml', () => {
   test('its inputs stand in the table of the README, with the same default and required flag', () => {
     const rows = table(readme, 'Inputs').map((cells) => cells.slice(0, 3));
@@ -63,7 +72,7 @@ describe('action.yml', () => {
       input.required ? 'yes' : 'no',
       input.default === undefined ? '' : `\`${input.default}\``,
     ]);
-    expect(rows).toEqual(expected);
+    expect({ 'README.md, Inputs': rows }).toEqual({ 'README.md, Inputs': expected });
   });
 
   test('its outputs stand in the table of the README', () => {
@@ -80,20 +89,36 @@ describe('action.yml', () => {
     }
   });
 
-  test('its inputs are read and its outputs set by the code, with the same defaults', () => {
-    const inputs = read('src/runner/inputs.ts');
-    for (const [name, input] of Object.entries(action.inputs)) {
-      expect(inputs).toContain(`'${name}'`);
-      if (input.default !== undefined) expect(inputs).toContain(`'${name}': '${input.default}'`);
-    }
-    for (const name of Object.keys(action.outputs)) {
-      expect(read('src/runner/outputs.ts')).toMatch(new RegExp(`\\{.*\\b'?${name}\\b'?.*\\}`));
-    }
+  test('its defaults are those of the code, which an empty input means', () => {
+    const code = read('src/runner/inputs.ts');
+    const expected = Object.entries(action.inputs)
+      .filter(([, input]) => input.default !== undefined)
+      .map(([name, input]) => `'${name}': '${input.default}'`);
+    expect(missing('DEFAULTS in src/runner/inputs.ts', code, expected)).toEqual(NONE);
   });
 
-  test('has an error in the troubleshooting for each input that can be wrong', () => {
-    const text = read('docs/troubleshooting.md');
-    for (const name of Object.keys(action.inputs)) expect(text).toContain(name);
+  test('its outputs are set by the code', () => {
+    const code = read('src/runner/outputs.ts');
+    const expected = Object.keys(action.outputs);
+    expect(missing('src/runner/outputs.ts', code, expected)).toEqual(NONE);
+  });
+
+  test.each(Object.keys(action.inputs))(
+    '%s is read, and refused with its name when it is wrong',
+    async (name) => {
+      const { annotations } = await runMain(
+        { url: 'http://127.0.0.1:1' },
+        { inputs: { [name]: '\u0001' } },
+      );
+      expect(annotations.map(({ message }) => message)).toEqual([
+        expect.stringContaining(`Input ${name} `),
+      ]);
+    },
+  );
+
+  test('has its inputs in the troubleshooting, with their errors', () => {
+    const headings = read('docs/troubleshooting.md');
+    expect(missing('docs/troubleshooting.md', headings, Object.keys(action.inputs))).toEqual(NONE);
   });
 });
 

@@ -111,12 +111,17 @@ describe('what a proxy says instead of opening a tunnel', () => {
   });
 });
 
+test('a page in place of an error is told, but for an outage, where it is usual', () => {
+  expect(answered(401, {}, '\n<html>').what).toContain('(401), with a page from it or from');
+  expect(answered(503, {}, '<html>').what).toBe('the Dashboard answered 503 (service unavailable)');
+});
+
 test('a redirect is named without user, query and fragment', () => {
   const shown = (location?: string) => answered(302, { location }).what;
   expect(shown('https://u:p@login.test/a?b#c')).toContain('to https://login.test/a, which');
   expect(shown('/a?b')).toContain('to https://api.formlabs.com/a, which');
-  expect(shown('https://[')).toContain('to an address that can not be read, which');
-  expect(shown()).toContain('to an address that can not be read, which');
+  expect(shown('https://[')).toContain('to an address that cannot be read, which');
+  expect(shown()).toContain('to an address that cannot be read, which');
 });
 
 test('the proxy that a request went through is named', () => {

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { postForm, proxyHost, proxyPasswords } from '../src/dashboard/http';
+import { checkProxy, postForm, proxyHost, proxyPasswords } from '../src/dashboard/http';
 import { makeCertificate } from './support/certificate';
 import { startProxy } from './support/proxy';
 import { answer, cutShort, flood, hang, startServer } from './support/scripted-server';
@@ -71,6 +71,23 @@ test('knows the proxy, and keeps its password apart', () => {
   expect(proxyHost(API)).toBe('proxy.test:3128');
   expect(proxyPasswords(API)).toEqual(['p%40ss', 'p@ss']);
 });
+
+test.each(['', 'http://proxy.test', 'https://user:p%40ss@proxy.test:3128/', '192.0.2.1:3128'])(
+  'the proxy variable %j can be read',
+  (proxy) => {
+    process.env['https_proxy'] = proxy;
+    expect(() => checkProxy(API)).not.toThrow();
+  },
+);
+
+test.each(['proxy.test:3128', 'http://[', 'http://a:%zz@b', 'two words', 'socks5://proxy.test'])(
+  'the proxy variable %j cannot be read',
+  (proxy) => {
+    process.env['https_proxy'] = proxy;
+    expect(() => checkProxy(API)).toThrow('https_proxy is not the address of a proxy');
+    expect(() => checkProxy('http://localhost')).not.toThrow();
+  },
+);
 
 test('authentication challenges are left to the caller', async () => {
   const server = await startServer({

@@ -168,6 +168,17 @@ const scenarios: Record<string, Scenario> = {
   'a refused token that is left to the post step': async () =>
     runMain(await startServer({ token: [issue({ token_type: 'mac' })], revoke: [answer(404)] })),
   'a defect': preload('defect'),
+  'a proxy that cannot be read': async () =>
+    runMain({ url: 'https://dashboard.invalid' }, { env: { https_proxy: 'proxy:3128' } }),
+  'a failure of an action from another repository': async () =>
+    runMain(await startServer(), {
+      inputs: { 'client-id': '' },
+      env: {
+        GITHUB_SERVER_URL: 'https://github.com',
+        GITHUB_ACTION_REPOSITORY: 'owner/name',
+        GITHUB_ACTION_REF: 'v1',
+      },
+    }),
   'post without a secret': post({ 'client-secret': '' }),
   'post that is refused': post({}, json(401, { error: 'invalid_client' })),
   ...(process.platform === 'win32'

@@ -214,11 +214,48 @@ describe('a proxy from the environment', () => {
     expect(main.ms).toBeLessThan(2_000);
   });
 
-  test('one that can not be read is not shown', async () => {
-    const { server } = await tlsServer();
-    const env = { https_proxy: 'http://user:hidden-pass@[nowhere' };
-    const main = await runMain(server, { inputs: { 'timeout-seconds': '1' }, env });
-    expect(main.exitCode).toBe(1);
-    expectUnseen(main, 'hidden-pass');
-  });
+  test.each([
+    'http://user:hidden-pass@[nowhere',
+    'http://user:hidden#pass@proxy.test:3128',
+    'http://user:hidden-pass%zz@proxy.test:3128',
+    'proxy.test:3128',
+    'hidden host:3128',
+    'socks5://hidden:3128',
+  ])(
+    'one that cannot be read (%s) is an error, and is not left out without a word',
+    async (https_proxy) => {
+      const { server, trust } = await tlsServer();
+      const job = newJob();
+      const inputs = { 'api-url': `https://localhost:${server.port}` };
+      const main = await runMain(server, { inputs, env: { https_proxy } });
+      expectRed(
+        main,
+        /^https_proxy is not the address of a proxy: give http:\/\/user:password@host:port/,
+      );
+      expectUnseen(main, 'hidden');
+      expect(server.requests).toEqual([]);
+
+      await runMain(server, { job, inputs, env: trust });
+      const post = await runPost(server, job, {
+        inputs,
+        env: { ...trust, HTTPS_PROXY: https_proxy },
+      });
+      expectWarning(post, /: HTTPS_PROXY is not the address of a proxy/i);
+    },
+  );
+
+  test.each(['http://proxy.test', 'http://127.0.0.1:3128/', '127.0.0.1:1'])(
+    '%s can be read',
+    async (https_proxy) => {
+      const main = await runMain(
+        { url: 'https://dashboard.invalid' },
+        {
+          inputs: { 'timeout-seconds': '1' },
+          env: { https_proxy, TEST_DNS_ERROR: 'ENOTFOUND' },
+          nodeArgs: ['--require', `${import.meta.dirname}/support/unknown-host.cjs`],
+        },
+      );
+      expectRed(main, /^No answer from dashboard\.invalid through the proxy/);
+    },
+  );
 });

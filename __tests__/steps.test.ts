@@ -28,7 +28,7 @@ beforeEach(() => {
     process.env[`GITHUB_${name}`] = join(folder, name);
     writeFileSync(join(folder, name), '');
   }
-  setInputs({ 'client-id': 'id', 'client-secret': 'the-secret' });
+  setInputs({ 'client-id': 'id', 'client-secret': 'the-secret', 'timeout-seconds': '60' });
   nock.disableNetConnect();
   printed = '';
   jest.spyOn(process.stdout, 'write').mockImplementation((chunk, ...rest: unknown[]) => {
@@ -93,7 +93,9 @@ describe('mainStep', () => {
 
   test('names the reason of a file that can not be written', async () => {
     rmSync(join(folder, 'STATE'));
-    await expect(mainStep(cancellation().signals)).rejects.toThrow(/state file can't be written:/);
+    await expect(mainStep(cancellation().signals)).rejects.toThrow(
+      /state file can't be written \(no file in GITHUB_STATE\):/,
+    );
     process.env['GITHUB_STATE'] = folder;
     await expect(mainStep(cancellation().signals)).rejects.toThrow(/written \(E[A-Z]+\):/);
   });
@@ -320,6 +322,17 @@ describe('runStep', () => {
     });
     expect(process.exitCode).toBe(1);
     expect(printed).toMatch(/^::error::This is a defect of the action/);
+  });
+
+  test('says where the message is explained, if the runner says where the action came from', async () => {
+    exit();
+    process.env['GITHUB_SERVER_URL'] = 'https://github.com';
+    process.env['GITHUB_ACTION_REPOSITORY'] = 'owner/name';
+    process.env['GITHUB_ACTION_REF'] = 'v1';
+    await runStep(() => Promise.reject(new StepError('Top.')));
+    expect(printed).toBe(
+      '::error::Top.\nWhat this means: https://github.com/owner/name/blob/v1/docs/troubleshooting.md\n',
+    );
   });
 
   test('tells the causes with debug logging on', async () => {

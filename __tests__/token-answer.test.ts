@@ -20,12 +20,7 @@ test('expires-at is counted from the moment of the request', () => {
 
 test.each<[name: string, body: unknown, changes: object, problem: string]>([
   ['too long', { access_token: 'a' }, { bodyTooLong: true }, 'is longer than 64 KiB'],
-  [
-    'a page',
-    '<html>',
-    { headers: { 'content-type': 'text/html; charset=utf-8' } },
-    'is an HTML page',
-  ],
+  ['a page', '<html>', { headers: { 'content-type': 'text/html; charset=utf-8' } }, 'is a page'],
   ['no JSON', 'x', {}, 'is not a JSON object'],
   ['no token', {}, {}, 'holds no access_token'],
   ['an empty token', { access_token: '' }, {}, 'holds no access_token'],
@@ -68,6 +63,12 @@ test('a secret that is a part of another leaves nothing of it', () => {
   redactor.add('abc');
   redactor.add('abcdef');
   expect(redactor.redact('xabcdefx abc')).toBe('x***x ***');
+});
+
+test('a secret is found where a line break has become a space', () => {
+  const redactor = createRedactor();
+  redactor.add('a b');
+  expect(foreignText('xa\nbx', redactor.redact)).toBe('x***x');
 });
 
 test('a long text is cut behind the secrets, not through them', () => {

@@ -18,7 +18,7 @@ export function readNumbers<Name extends string>(
     const { values } = parseArgs({ options });
     for (const name of names) {
       const text = values[name];
-      if (text !== undefined) numbers[name] = positive(text, name);
+      if (text !== undefined) numbers[name] = wholeNumber(text, name, 1);
     }
     return numbers;
   } catch (error) {
@@ -26,10 +26,11 @@ export function readNumbers<Name extends string>(
   }
 }
 
-function positive(text: string, name: string): number {
-  const number = /^\d+$/.test(text) ? Number(text) : 0;
-  if (number < 1 || !Number.isSafeInteger(number)) {
-    throw new Error(`--${name} is not a whole number from 1 up.`);
+/** @throws Error if the text is not a whole number, or less than the least */
+export function wholeNumber(text: string, name: string, least: number): number {
+  const number = /^\d+$/.test(text) ? Number(text) : -1;
+  if (number < least || !Number.isSafeInteger(number)) {
+    throw new Error(`--${name} is not a whole number from ${least} up.`);
   }
   return number;
 }

@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
 import { startDashboard } from './dashboard.mts';
+import { wholeNumber } from './options.mts';
 
-/** `npm run sandbox`: the embedded Dashboard alone, until it is stopped. */
+// `npm run sandbox`: the embedded Dashboard alone, until it is stopped.
+
 const USAGE = `Usage: npm run sandbox -- [--port 4010] [--client-id ID] [--client-secret SECRET] [--requests-per-second N]`;
 
 function readOptions() {
@@ -14,18 +16,13 @@ function readOptions() {
     },
   });
   return {
-    port: wholeNumber(values.port, 'port'),
+    port: wholeNumber(values.port, 'port', 0),
     ...(values['client-id'] ? { clientId: values['client-id'] } : {}),
     ...(values['client-secret'] ? { clientSecret: values['client-secret'] } : {}),
     ...(values['requests-per-second']
-      ? { requestsPerSecond: wholeNumber(values['requests-per-second'], 'requests-per-second') }
+      ? { requestsPerSecond: wholeNumber(values['requests-per-second'], 'requests-per-second', 1) }
       : {}),
   };
-}
-
-function wholeNumber(text: string, name: string): number {
-  if (!/^\d+$/.test(text)) throw new Error(`--${name} is not a whole number.`);
-  return Number(text);
 }
 
 try {

@@ -59,7 +59,7 @@ async function runJob(inputs: Record<string, string>, apiUrl: string): Promise<v
     const printed =
       main.raw.replaceAll(/^::add-mask::.*$/gm, '') + post.raw.replaceAll(/^::add-mask::.*$/gm, '');
     expect(!printed.includes(token), 'the token was printed');
-    say('The token was issued, used, revoked and refused, and was never to be seen.');
+    say('The token was issued, used, revoked and refused, and never appeared in the log.');
   } finally {
     job.end();
   }

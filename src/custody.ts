@@ -4,7 +4,7 @@ import * as log from './runner/log';
 import { saveTokens } from './runner/state';
 import { StepError } from './step-error';
 
-/** A token that has to go at once gets this much time, in milliseconds, even where the budget is used up. */
+/** What has to go at once gets this much time, in milliseconds, even where the budget is used up. */
 const LAST_REVOCATION_MS = 900;
 
 export interface Custody {
@@ -48,12 +48,13 @@ export function takeCustody(connection: Connection): Custody {
     revokeNow: async (kept) => {
       const unwanted = [...held].filter((token) => token !== kept);
       if (unwanted.length === 0) return;
+      const last = lastResort(connection);
       let failure: unknown;
       for (const token of unwanted) {
         try {
-          await revokeToken(lastResort(connection), token);
+          await revokeToken(last, token);
           held.delete(token);
-          log.info('Revoked a token that was received and can not be handed out.');
+          log.info('Revoked a token that was received and cannot be handed out.');
         } catch (error) {
           failure = error;
         }

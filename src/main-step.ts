@@ -1,7 +1,7 @@
+import type { Cancellation } from './cancellation';
 import { connect } from './connection';
 import { takeCustody } from './custody';
 import { type AccessToken, requestToken } from './dashboard/api';
-import type { Cancellation } from './dashboard/retry';
 import { readInputs } from './runner/inputs';
 import * as log from './runner/log';
 import { setOutputs } from './runner/outputs';

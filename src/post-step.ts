@@ -1,6 +1,6 @@
+import type { Cancellation } from './cancellation';
 import { connect } from './connection';
 import { revokeToken } from './dashboard/api';
-import type { Cancellation } from './dashboard/retry';
 import { readClientSecret } from './runner/inputs';
 import * as log from './runner/log';
 import { loadExpiry, loadLeaveAlive, loadSettings, loadTokens } from './runner/state';
@@ -37,6 +37,7 @@ export async function postStep(cancellation: Cancellation): Promise<void> {
     log.warning(
       `The access token could not be revoked and stays valid ${untilExpiry()}: ${reason}`,
     );
+    log.pointToHelp();
     log.debugCauses(error);
   }
 }
@@ -60,5 +61,6 @@ async function revokeAll(tokens: readonly string[], cancellation: Cancellation):
 }
 
 function untilExpiry(): string {
-  return loadExpiry() === undefined ? 'for up to a day' : `until ${loadExpiry()}`;
+  const expiresAt = loadExpiry();
+  return expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
 }

@@ -27,6 +27,8 @@ export function inputsFor(
     'client-id': CLIENT_ID,
     'client-secret': CLIENT_SECRET,
     'api-url': server.url,
+    // Not left to the default, which may change.
+    'timeout-seconds': '60',
     ...inputs,
   };
 }

@@ -1260,7 +1260,21 @@ class HttpClient {
 }
 const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
 //# sourceMappingURL=index.js.map
+;// CONCATENATED MODULE: ./src/step-error.ts
+/**
+ * An error whose message is meant for the person who reads the job's log: one or two sentences that
+ * say what happened and what to do. Every other error is a defect of the action.
+ */
+class step_error_StepError extends Error {
+    name = 'StepError';
+}
+/** The job was cancelled before the step had done its work. */
+class CancelledError extends step_error_StepError {
+    name = 'CancelledError';
+}
+
 ;// CONCATENATED MODULE: ./src/dashboard/http.ts
+
 
 /** Product and version; kept equal to package.json by a test. */
 const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
@@ -1282,16 +1296,42 @@ async function postForm(url, form, signal) {
         return { complete: false, body, cause: signal.aborted ? signal.reason : error };
     }
 }
-/** The host and port of the proxy that requests to this URL go through, without its credentials. */
+/**
+ * Checks the proxy variable. One that the client can't read it would leave out without a word.
+ *
+ * @throws StepError if requests to this URL may go through a proxy whose address can't be read
+ */
+function checkProxy(url) {
+    if (new URL(url).protocol !== 'https:')
+        return;
+    const name = process.env['https_proxy'] ? 'https_proxy' : 'HTTPS_PROXY';
+    const proxy = process.env[name] ?? '';
+    if (proxy === '' || isProxyUrl(proxy))
+        return;
+    throw new step_error_StepError(`${name} is not the address of a proxy: give http://user:password@host:port, with special characters in user and password percent-encoded.`);
+}
+/** The host and port of the proxy that requests to this URL go through, without its credentials; undefined if there is none. */
 function proxyHost(url) {
     const proxy = lib_getProxyUrl(url);
     return proxy === '' ? undefined : new URL(proxy).host;
 }
-/** The proxy's credentials as they stand in the environment and as they are sent, to be kept out of all messages. */
+/** The proxy's password as it stands in the environment and as it is sent, to be kept out of all messages; none if there is none. */
 function proxyPasswords(url) {
     const proxy = lib_getProxyUrl(url);
     const password = proxy === '' ? '' : new URL(proxy).password;
     return password === '' ? [] : [password, decodeURIComponent(password)];
+}
+function isProxyUrl(text) {
+    // The client puts http:// before what is no URL without it, such as 192.0.2.1:3128.
+    const url = URL.canParse(text) || /^https?:/.test(text) ? text : `http://${text}`;
+    try {
+        const { protocol, username, password } = new URL(url);
+        decodeURIComponent(username + password);
+        return /^https?:$/.test(protocol);
+    }
+    catch {
+        return false;
+    }
 }
 async function exchange(url, form, signal, received) {
     const client = new HttpClient(USER_AGENT, [requestHandler(signal)], { allowRedirects: false });
@@ -1349,19 +1389,6 @@ function rejectOnAbort(promise, signal) {
     });
 }
 
-;// CONCATENATED MODULE: ./src/step-error.ts
-/**
- * An error whose message is meant for the person who reads the job's log: one or two sentences that
- * say what happened and what to do. Every other error is a defect of the action.
- */
-class step_error_StepError extends Error {
-    name = 'StepError';
-}
-/** The job was cancelled before the step had done its work. */
-class CancelledError extends step_error_StepError {
-    name = 'CancelledError';
-}
-
 ;// CONCATENATED MODULE: ./src/dashboard/failure.ts
 
 /** A request to the Dashboard that failed, explained for the person who reads the job's log. */
@@ -1385,17 +1412,14 @@ class Failure extends step_error_StepError {
 const ATTEMPT_MS = 10_000;
 /** What has to be left of the budget for another wait, and for the attempt behind it. */
 const LAST_WAIT_MS = 500;
-const LAST_ATTEMPT_MS = 250;
+const LAST_ATTEMPT_MS = 500;
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
-const RATE_LIMITS = '100 requests a second from one IP address and 1,500 an hour for one user';
 /** An attempt took longer than it may. */
 class AttemptTimeoutError extends Error {
     name = 'AttemptTimeoutError';
-    ms;
     constructor(ms) {
         super(`no complete answer within ${seconds(ms)}`);
-        this.ms = ms;
     }
 }
 /** A clock that no change of the time of day moves, in milliseconds. */
@@ -1410,8 +1434,8 @@ function startBudget(seconds) {
 /**
  * Tries until it works, within the budget.
  *
- * Waits grow from 1 s to 15 s, each shortened by chance to anything from nothing ("full jitter"), so
- * that jobs that failed together don't come back together. What the server asks for with Retry-After
+ * Waits grow from 1 s to 15 s, and each is a random part of that ("full jitter"), so that jobs that
+ * failed together don't come back together. What the server asks for with Retry-After
  * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top. Near the end of the budget
  * chance gets no more than the time that is left; what the server asks for has to fit.
  *
@@ -1471,16 +1495,12 @@ function jitter(attempts, roomMs) {
 }
 function outOfTime(failure, attempts, leftMs, budget) {
     const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds are too short`;
-    if (failure.retry?.afterMs) {
-        return new Failure({
-            what: `${failure.what}; it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`,
-            advice: `Its limits are ${RATE_LIMITS}: start fewer jobs at once, or raise timeout-seconds.`,
-            cause: failure,
-        });
-    }
+    const why = failure.retry?.afterMs
+        ? `it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`
+        : `after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`;
     return new Failure({
-        what: `${failure.what}; after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`,
-        advice: failure.advice.replace(/\.$/, '; if it only needs longer, raise timeout-seconds.'),
+        what: `${failure.what}; ${why}`,
+        advice: failure.advice.replace(/\.$/, ', or raise timeout-seconds.'),
         cause: failure,
     });
 }
@@ -1724,6 +1744,8 @@ function file_command_prepareKeyValueMessage(key, value) {
 // must not be printed.
 
 
+
+
 /** The input, trimmed; empty if it is not set. */
 function toolkit_getInput(name) {
     return process.env[`INPUT_${name.toUpperCase()}`]?.trim() ?? '';
@@ -1736,11 +1758,17 @@ function getState(name) {
  * Leaves values for the runner to read when the step has ended, in one write: as state for the post
  * step, or as outputs for later steps.
  *
- * @throws Error if the runner's file can't be written
+ * @throws StepError if the runner's file can't be written
  */
-function toolkit_writeValues(file, values) {
+function toolkit_leaveForRunner(file, values) {
     const messages = Object.entries(values).map(([name, value]) => prepareKeyValueMessage(name, value));
-    issueFileCommand(file, messages.join('\n'));
+    try {
+        issueFileCommand(file, messages.join('\n'));
+    }
+    catch (cause) {
+        const reason = errorCode(cause) ?? `no file in GITHUB_${file}`;
+        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written (${reason}): make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
+    }
 }
 /** Asks the runner to mask a value in all that is printed from now on. */
 function addMask(secret) {
@@ -1772,9 +1800,11 @@ function hide(secret) {
 }
 /** Takes every secret that was masked or hidden so far out of a text. */
 const redact = redactor.redact;
+/** Prints a line. */
 function info(message) {
     process.stdout.write(`${redact(message)}\n`);
 }
+/** Adds an annotation that does not fail the step. */
 function warning(message) {
     annotate('warning', redact(message));
 }
@@ -1795,6 +1825,17 @@ function clause(error) {
     const text = sentence(error);
     return text.charAt(0).toLowerCase() + text.slice(1);
 }
+/**
+ * Says where the messages are explained. Where the action is one of the workflow's own repository, the
+ * runner does not name its repository, and there is nothing to say.
+ */
+function pointToHelp() {
+    const { GITHUB_SERVER_URL, GITHUB_ACTION_REPOSITORY, GITHUB_ACTION_REF } = process.env;
+    if (!GITHUB_ACTION_REPOSITORY)
+        return;
+    const page = `${GITHUB_SERVER_URL}/${GITHUB_ACTION_REPOSITORY}/blob/${GITHUB_ACTION_REF}/docs/troubleshooting.md`;
+    info(`What this means: ${foreignText(page, redact)}`);
+}
 /** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
 function debugCauses(error) {
     if (process.env['RUNNER_DEBUG'] !== '1')
@@ -1811,8 +1852,13 @@ function debugCauses(error) {
 
 
 
-/** Starts the budget of a step and puts together what its requests need. */
+/**
+ * Starts the budget of a step and puts together what its requests need.
+ *
+ * @throws StepError if the proxy variable can't be read
+ */
 function connect(settings, clientSecret, cancellation) {
+    checkProxy(settings.apiUrl);
     for (const password of proxyPasswords(settings.apiUrl))
         hide(password);
     return {
@@ -1916,6 +1962,7 @@ const CERTIFICATE_ERROR = /CERT|CRL|ISSUER|LEAF_SIGNATURE|INVALID_CA|INVALID_PUR
 const TUNNEL_ERROR = /tunneling socket could not be established, (?:statusCode=(\d+)|cause=(.*))/s;
 const CERTIFICATE_ADVICE = 'Where a proxy or a private certificate authority is in between, set NODE_EXTRA_CA_CERTS in the env of the job to the file with its certificate.';
 const CONNECTION_ADVICE = 'Check api-url, the proxy variables and the network of the runner.';
+const RATE_LIMIT_ADVICE = 'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
 const OUTAGE_ADVICE = 'The Dashboard, or a gateway before it, has an outage: run the job again later.';
 /** Explains an answer that is neither a token nor a confirmed revocation. */
 function explainAnswer(url, answer, redact) {
@@ -1925,7 +1972,7 @@ function explainAnswer(url, answer, redact) {
         const afterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
         return new Failure({
             what: `the Dashboard answered ${status} (${passing})${details(answer, redact)}`,
-            advice: OUTAGE_ADVICE,
+            advice: status === 429 ? RATE_LIMIT_ADVICE : OUTAGE_ADVICE,
             retry: { ...TRY_ON, afterMs },
         });
     }
@@ -1945,7 +1992,7 @@ function explainAnswer(url, answer, redact) {
         case 403:
             return new Failure({
                 what: `the Dashboard refused the request (403)${details(answer, redact)}`,
-                advice: `Usually a firewall or a proxy blocks the runner, or the account of the credentials may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`,
+                advice: `Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`,
             });
         case 404:
             return new Failure({
@@ -2026,7 +2073,10 @@ function proxyWantsCredentials(url) {
     });
 }
 /** Of an error body only the OAuth fields (RFC 6749, section 5.2), or the web framework's `detail`. */
-function details({ body }, redact) {
+function details({ status, body }, redact) {
+    // Of an outage a page is what everyone expects. Elsewhere it tells that something else may have answered.
+    if (status < 500 && explain_isPage(body))
+        return ', with a page from it or from something in between';
     const fields = json_parseJsonObject(body);
     const texts = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
     const text = texts.filter((field) => typeof field === 'string').join(': ');
@@ -2037,9 +2087,13 @@ function details({ body }, redact) {
 function redirectTarget(url, { headers }, redact) {
     const location = redact(headers.location ?? '');
     if (location === '' || !URL.canParse(location, url))
-        return 'an address that can not be read';
+        return 'an address that cannot be read';
     const { protocol, host, pathname } = new URL(location, url);
     return foreignText(`${protocol}//${host}${pathname}`, redact);
+}
+/** Whether a body is a page: the API answers with JSON, or with nothing. */
+function explain_isPage(body) {
+    return body.trimStart().startsWith('<');
 }
 function hostOf(url) {
     return new URL(url).host;
@@ -2063,8 +2117,7 @@ function token_answer_readTokenAnswer(answer, requestedAt) {
         throw refusal('is longer than 64 KiB');
     const fields = parseJsonObject(answer.body);
     if (fields === undefined) {
-        const isPage = answer.headers['content-type']?.startsWith('text/html');
-        throw refusal(isPage ? 'is an HTML page' : 'is not a JSON object');
+        throw refusal(isPage(answer.body) ? 'is a page' : 'is not a JSON object');
     }
     const token = fields.get('access_token');
     if (typeof token !== 'string' || token === '')
@@ -2136,7 +2189,7 @@ function revokeToken(connection, token) {
     return retry_retry(async (signal) => {
         const { body } = await post(connection, REVOKE_PATH, form, signal);
         // The Dashboard answers with an empty body. A page comes from something in between.
-        if (body.trimStart().startsWith('<')) {
+        if (explain_isPage(body)) {
             throw explain_explainUnusable('the answer to the revocation is a page');
         }
     }, connection);
@@ -2233,7 +2286,7 @@ function read(name) {
 }
 function checkCredential(name, value) {
     if (value === '') {
-        throw new step_error_StepError(`Input ${name} is empty: store the value as a secret of the repository or organization and pass it here. GitHub passes no secrets to workflows started from forks or by Dependabot; run this step for other events only.`);
+        throw new step_error_StepError(`Input ${name} is empty: check the name of the secret. The secret of an environment needs "environment" on the job, a reusable workflow needs "secrets: inherit", and GitHub passes no secrets to workflows started from forks or by Dependabot.`);
     }
     // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.
     // The first test spares nearly every job the second, which is costly to set up.
@@ -2255,28 +2308,7 @@ function isLoopback(hostname) {
     return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
 }
 
-;// CONCATENATED MODULE: ./src/runner/files.ts
-
-
-
-/**
- * Leaves values for the runner to read when the step has ended.
- *
- * @throws StepError if the runner's file can't be written
- */
-function files_leaveForRunner(file, values) {
-    try {
-        writeValues(file, values);
-    }
-    catch (cause) {
-        const code = errorCode(cause);
-        const reason = code === undefined ? '' : ` (${code})`;
-        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written${reason}: make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
-    }
-}
-
 ;// CONCATENATED MODULE: ./src/runner/state.ts
-
 
 
 
@@ -2291,8 +2323,8 @@ function saveSettings({ clientId, apiUrl, timeoutSeconds }) {
     leaveForRunner('STATE', { [SETTINGS]: JSON.stringify({ clientId, apiUrl, timeoutSeconds }) });
 }
 /**
- * Saves the tokens that the post step has to revoke, in place of those saved before. More than one
- * there is when a token came in an answer that could not be accepted.
+ * Saves the tokens that the post step has to revoke, in place of those saved before. There is
+ * more than one when a token came in an answer that could not be accepted.
  *
  * @throws StepError if the state file can't be written
  */
@@ -2373,6 +2405,7 @@ async function postStep(cancellation) {
         }
         const reason = clause(error);
         warning(`The access token could not be revoked and stays valid ${untilExpiry()}: ${reason}`);
+        pointToHelp();
         debugCauses(error);
     }
 }
@@ -2394,7 +2427,8 @@ async function revokeAll(tokens, cancellation) {
     info(`Revoked the access token at ${connection.apiUrl}.`);
 }
 function untilExpiry() {
-    return loadExpiry() === undefined ? 'for up to a day' : `until ${loadExpiry()}`;
+    const expiresAt = loadExpiry();
+    return expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
 }
 
 ;// CONCATENATED MODULE: ./src/runner/cancellation.ts
@@ -2472,6 +2506,7 @@ async function runStep(step) {
 }
 function lifecycle_fail(error) {
     fail(sentence(error));
+    pointToHelp();
     debugCauses(error);
 }
 /**

@@ -1,5 +1,5 @@
 import type { Redact } from '../text';
-import { explainAnswer, explainNoAnswer, explainUnusable } from './explain';
+import { explainAnswer, explainNoAnswer, explainUnusable, isPage } from './explain';
 import { type HttpAnswer, postForm } from './http';
 import { type RetryPolicy, retry } from './retry';
 import { type AccessToken, findTokens, readTokenAnswer } from './token-answer';
@@ -51,7 +51,7 @@ export function revokeToken(connection: Connection, token: string): Promise<void
   return retry(async (signal) => {
     const { body } = await post(connection, REVOKE_PATH, form, signal);
     // The Dashboard answers with an empty body. A page comes from something in between.
-    if (body.trimStart().startsWith('<')) {
+    if (isPage(body)) {
       throw explainUnusable('the answer to the revocation is a page');
     }
   }, connection);

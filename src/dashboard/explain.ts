@@ -54,6 +54,8 @@ const TUNNEL_ERROR = /tunneling socket could not be established, (?:statusCode=(
 const CERTIFICATE_ADVICE =
   'Where a proxy or a private certificate authority is in between, set NODE_EXTRA_CA_CERTS in the env of the job to the file with its certificate.';
 const CONNECTION_ADVICE = 'Check api-url, the proxy variables and the network of the runner.';
+const RATE_LIMIT_ADVICE =
+  'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
 const OUTAGE_ADVICE =
   'The Dashboard, or a gateway before it, has an outage: run the job again later.';
 
@@ -65,7 +67,7 @@ export function explainAnswer(url: string, answer: HttpAnswer, redact: Redact): 
     const afterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
     return new Failure({
       what: `the Dashboard answered ${status} (${passing})${details(answer, redact)}`,
-      advice: OUTAGE_ADVICE,
+      advice: status === 429 ? RATE_LIMIT_ADVICE : OUTAGE_ADVICE,
       retry: { ...TRY_ON, afterMs },
     });
   }
@@ -86,7 +88,7 @@ export function explainAnswer(url: string, answer: HttpAnswer, redact: Redact): 
     case 403:
       return new Failure({
         what: `the Dashboard refused the request (403)${details(answer, redact)}`,
-        advice: `Usually a firewall or a proxy blocks the runner, or the account of the credentials may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`,
+        advice: `Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`,
       });
     case 404:
       return new Failure({
@@ -174,7 +176,9 @@ function proxyWantsCredentials(url: string): Failure {
 }
 
 /** Of an error body only the OAuth fields (RFC 6749, section 5.2), or the web framework's `detail`. */
-function details({ body }: HttpAnswer, redact: Redact): string {
+function details({ status, body }: HttpAnswer, redact: Redact): string {
+  // Of an outage a page is what everyone expects. Elsewhere it tells that something else may have answered.
+  if (status < 500 && isPage(body)) return ', with a page from it or from something in between';
   const fields = parseJsonObject(body);
   const texts = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
   const text = texts.filter((field) => typeof field === 'string').join(': ');
@@ -185,9 +189,14 @@ function details({ body }: HttpAnswer, redact: Redact): string {
 /** Where a redirect points to, without user, query and fragment, which may hold anything. */
 function redirectTarget(url: string, { headers }: HttpAnswer, redact: Redact): string {
   const location = redact(headers.location ?? '');
-  if (location === '' || !URL.canParse(location, url)) return 'an address that can not be read';
+  if (location === '' || !URL.canParse(location, url)) return 'an address that cannot be read';
   const { protocol, host, pathname } = new URL(location, url);
   return foreignText(`${protocol}//${host}${pathname}`, redact);
+}
+
+/** Whether a body is a page: the API answers with JSON, or with nothing. */
+export function isPage(body: string): boolean {
+  return body.trimStart().startsWith('<');
 }
 
 function hostOf(url: string): string {

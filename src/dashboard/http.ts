@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { getProxyUrl, HttpClient } from '@actions/http-client';
+import { StepError } from '../step-error';
 
 /** Product and version; kept equal to package.json by a test. */
 export const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
@@ -51,17 +52,44 @@ export async function postForm(
   }
 }
 
-/** The host and port of the proxy that requests to this URL go through, without its credentials. */
+/**
+ * Checks the proxy variable. One that the client can't read it would leave out without a word.
+ *
+ * @throws StepError if requests to this URL may go through a proxy whose address can't be read
+ */
+export function checkProxy(url: string): void {
+  if (new URL(url).protocol !== 'https:') return;
+  const name = process.env['https_proxy'] ? 'https_proxy' : 'HTTPS_PROXY';
+  const proxy = process.env[name] ?? '';
+  if (proxy === '' || isProxyUrl(proxy)) return;
+  throw new StepError(
+    `${name} is not the address of a proxy: give http://user:password@host:port, with special characters in user and password percent-encoded.`,
+  );
+}
+
+/** The host and port of the proxy that requests to this URL go through, without its credentials; undefined if there is none. */
 export function proxyHost(url: string): string | undefined {
   const proxy = getProxyUrl(url);
   return proxy === '' ? undefined : new URL(proxy).host;
 }
 
-/** The proxy's credentials as they stand in the environment and as they are sent, to be kept out of all messages. */
+/** The proxy's password as it stands in the environment and as it is sent, to be kept out of all messages; none if there is none. */
 export function proxyPasswords(url: string): string[] {
   const proxy = getProxyUrl(url);
   const password = proxy === '' ? '' : new URL(proxy).password;
   return password === '' ? [] : [password, decodeURIComponent(password)];
+}
+
+function isProxyUrl(text: string): boolean {
+  // The client puts http:// before what is no URL without it, such as 192.0.2.1:3128.
+  const url = URL.canParse(text) || /^https?:/.test(text) ? text : `http://${text}`;
+  try {
+    const { protocol, username, password } = new URL(url);
+    decodeURIComponent(username + password);
+    return /^https?:$/.test(protocol);
+  } catch {
+    return false;
+  }
 }
 
 async function exchange(

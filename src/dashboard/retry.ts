@@ -1,3 +1,4 @@
+import type { Cancellation } from '../cancellation';
 import { CancelledError } from '../step-error';
 import { Failure } from './failure';
 
@@ -6,20 +7,10 @@ const ATTEMPT_MS = 10_000;
 
 /** What has to be left of the budget for another wait, and for the attempt behind it. */
 const LAST_WAIT_MS = 500;
-const LAST_ATTEMPT_MS = 250;
+const LAST_ATTEMPT_MS = 500;
 
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
-
-const RATE_LIMITS = '100 requests a second from one IP address and 1,500 an hour for one user';
-
-/** The two moments of a cancelled job. */
-export interface Cancellation {
-  /** Aborted when the job is cancelled: nothing new is begun, waits end. */
-  readonly requested: AbortSignal;
-  /** Aborted when a request that was under way then may not go on any longer. */
-  readonly abandoned: AbortSignal;
-}
 
 /** The time that a step may take: all attempts, waits and bodies. */
 export interface Budget {
@@ -38,11 +29,9 @@ export interface RetryPolicy {
 /** An attempt took longer than it may. */
 export class AttemptTimeoutError extends Error {
   override readonly name = 'AttemptTimeoutError';
-  readonly ms: number;
 
   constructor(ms: number) {
     super(`no complete answer within ${seconds(ms)}`);
-    this.ms = ms;
   }
 }
 
@@ -60,8 +49,8 @@ export function startBudget(seconds: number): Budget {
 /**
  * Tries until it works, within the budget.
  *
- * Waits grow from 1 s to 15 s, each shortened by chance to anything from nothing ("full jitter"), so
- * that jobs that failed together don't come back together. What the server asks for with Retry-After
+ * Waits grow from 1 s to 15 s, and each is a random part of that ("full jitter"), so that jobs that
+ * failed together don't come back together. What the server asks for with Retry-After
  * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top. Near the end of the budget
  * chance gets no more than the time that is left; what the server asks for has to fit.
  *
@@ -130,16 +119,12 @@ function jitter(attempts: number, roomMs: number): number {
 
 function outOfTime(failure: Failure, attempts: number, leftMs: number, budget: Budget): Failure {
   const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds are too short`;
-  if (failure.retry?.afterMs) {
-    return new Failure({
-      what: `${failure.what}; it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`,
-      advice: `Its limits are ${RATE_LIMITS}: start fewer jobs at once, or raise timeout-seconds.`,
-      cause: failure,
-    });
-  }
+  const why = failure.retry?.afterMs
+    ? `it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`
+    : `after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`;
   return new Failure({
-    what: `${failure.what}; after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`,
-    advice: failure.advice.replace(/\.$/, '; if it only needs longer, raise timeout-seconds.'),
+    what: `${failure.what}; ${why}`,
+    advice: failure.advice.replace(/\.$/, ', or raise timeout-seconds.'),
     cause: failure,
   });
 }

@@ -1,5 +1,5 @@
 import { parseJsonObject } from '../json';
-import { explainUnusable } from './explain';
+import { explainUnusable, isPage } from './explain';
 import type { Failure } from './failure';
 import type { HttpAnswer } from './http';
 
@@ -26,8 +26,7 @@ export function readTokenAnswer(answer: HttpAnswer, requestedAt: number): Access
   if (answer.bodyTooLong) throw refusal('is longer than 64 KiB');
   const fields = parseJsonObject(answer.body);
   if (fields === undefined) {
-    const isPage = answer.headers['content-type']?.startsWith('text/html');
-    throw refusal(isPage ? 'is an HTML page' : 'is not a JSON object');
+    throw refusal(isPage(answer.body) ? 'is a page' : 'is not a JSON object');
   }
   const token = fields.get('access_token');
   if (typeof token !== 'string' || token === '') throw refusal('holds no access_token');

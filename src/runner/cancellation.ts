@@ -1,4 +1,4 @@
-import type { Cancellation } from '../dashboard/retry';
+import type { Cancellation } from '../cancellation';
 
 /**
  * How long a request that is under way when the job is cancelled may still take. The runner sends

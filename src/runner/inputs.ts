@@ -96,7 +96,7 @@ function read(name: keyof typeof DEFAULTS): string {
 function checkCredential(name: 'client-id' | 'client-secret', value: string): string {
   if (value === '') {
     throw new StepError(
-      `Input ${name} is empty: store the value as a secret of the repository or organization and pass it here. GitHub passes no secrets to workflows started from forks or by Dependabot; run this step for other events only.`,
+      `Input ${name} is empty: check the name of the secret. The secret of an environment needs "environment" on the job, a reusable workflow needs "secrets: inherit", and GitHub passes no secrets to workflows started from forks or by Dependabot.`,
     );
   }
   // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.

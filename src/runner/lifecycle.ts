@@ -1,4 +1,4 @@
-import type { Cancellation } from '../dashboard/retry';
+import type { Cancellation } from '../cancellation';
 import { StepError } from '../step-error';
 import { watchCancellation } from './cancellation';
 import * as log from './log';
@@ -40,6 +40,7 @@ export async function runStep(step: (cancellation: Cancellation) => Promise<void
 
 function fail(error: unknown): void {
   log.fail(log.sentence(error));
+  log.pointToHelp();
   log.debugCauses(error);
 }
 

@@ -22,10 +22,12 @@ export function hide(secret: string): void {
 /** Takes every secret that was masked or hidden so far out of a text. */
 export const redact: Redact = redactor.redact;
 
+/** Prints a line. */
 export function info(message: string): void {
   process.stdout.write(`${redact(message)}\n`);
 }
 
+/** Adds an annotation that does not fail the step. */
 export function warning(message: string): void {
   annotate('warning', redact(message));
 }
@@ -47,6 +49,17 @@ export function sentence(error: unknown): string {
 export function clause(error: unknown): string {
   const text = sentence(error);
   return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/**
+ * Says where the messages are explained. Where the action is one of the workflow's own repository, the
+ * runner does not name its repository, and there is nothing to say.
+ */
+export function pointToHelp(): void {
+  const { GITHUB_SERVER_URL, GITHUB_ACTION_REPOSITORY, GITHUB_ACTION_REF } = process.env;
+  if (!GITHUB_ACTION_REPOSITORY) return;
+  const page = `${GITHUB_SERVER_URL}/${GITHUB_ACTION_REPOSITORY}/blob/${GITHUB_ACTION_REF}/docs/troubleshooting.md`;
+  info(`What this means: ${foreignText(page, redact)}`);
 }
 
 /** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */

@@ -1,4 +1,4 @@
-import { leaveForRunner } from './files';
+import { leaveForRunner } from './toolkit';
 
 /**
  * Hands the access token out to the later steps of the job.

@@ -1,8 +1,7 @@
 import { parseJson, parseJsonObject } from '../json';
 import { StepError } from '../step-error';
-import { leaveForRunner } from './files';
 import { parseApiUrl, parseTimeout } from './inputs';
-import { getState } from './toolkit';
+import { getState, leaveForRunner } from './toolkit';
 
 /**
  * What the post step needs of the main step's inputs. The runner evaluates the inputs anew for the
@@ -27,8 +26,8 @@ export function saveSettings({ clientId, apiUrl, timeoutSeconds }: Settings): vo
 }
 
 /**
- * Saves the tokens that the post step has to revoke, in place of those saved before. More than one
- * there is when a token came in an answer that could not be accepted.
+ * Saves the tokens that the post step has to revoke, in place of those saved before. There is
+ * more than one when a token came in an answer that could not be accepted.
  *
  * @throws StepError if the state file can't be written
  */

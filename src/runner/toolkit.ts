@@ -7,6 +7,8 @@ import {
   issueFileCommand,
   prepareKeyValueMessage,
 } from '../../node_modules/@actions/core/lib/file-command.js';
+import { errorCode } from '../error-code';
+import { StepError } from '../step-error';
 
 /** The input, trimmed; empty if it is not set. */
 export function getInput(name: string): string {
@@ -22,13 +24,24 @@ export function getState(name: string): string {
  * Leaves values for the runner to read when the step has ended, in one write: as state for the post
  * step, or as outputs for later steps.
  *
- * @throws Error if the runner's file can't be written
+ * @throws StepError if the runner's file can't be written
  */
-export function writeValues(file: 'STATE' | 'OUTPUT', values: Readonly<Record<string, string>>) {
+export function leaveForRunner(
+  file: 'STATE' | 'OUTPUT',
+  values: Readonly<Record<string, string>>,
+): void {
   const messages = Object.entries(values).map(([name, value]) =>
     prepareKeyValueMessage(name, value),
   );
-  issueFileCommand(file, messages.join('\n'));
+  try {
+    issueFileCommand(file, messages.join('\n'));
+  } catch (cause) {
+    const reason = errorCode(cause) ?? `no file in GITHUB_${file}`;
+    throw new StepError(
+      `The runner's ${file.toLowerCase()} file can't be written (${reason}): make sure that the runner's temp folder exists, may be written to and has space left.`,
+      { cause },
+    );
+  }
 }
 
 /** Asks the runner to mask a value in all that is printed from now on. */
