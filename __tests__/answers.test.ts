@@ -6,6 +6,7 @@ import {
   expectRed,
   expectUnseen,
   expectWarning,
+  filesOf,
   newJob,
   runMain,
   runPost,
@@ -111,6 +112,11 @@ describe('a token that arrives and is refused is masked, and revoked at once', (
     ],
     ['status 201', answer(201, tokenBody()), /answered 201, which its API does not document/],
     ['status 403', answer(403, tokenBody()), /refused the request \(403\)/],
+    [
+      'expires_in beyond all numbers',
+      answer(200, `{"access_token":"${TOKEN}","expires_in":1e999}`),
+      /expires_in that is no positive number/,
+    ],
     ['more than 64 KiB', flood(tokenBody()), /longer than 64 KiB/],
     ['in a list', answer(200, `[${tokenBody()}]`), /is not a JSON object/],
     ['in a body that is no JSON', answer(200, `${tokenBody()}}`), /is not a JSON object/],
@@ -198,6 +204,16 @@ describe('an answer without a token ends the step red, at once, and says what us
       /holds no access_token/,
     ],
     ['an endless body', flood(), /longer than 64 KiB/],
+    [
+      'an access_token of 10,000 characters',
+      issue({ access_token: 'x'.repeat(10_000) }),
+      /access_token that is too long/,
+    ],
+    [
+      'the client secret as access_token',
+      issue({ access_token: CLIENT_SECRET }),
+      /characters that no token may have/,
+    ],
   ])('%s', async (_name, behaviour, message) => {
     const server = await startServer({ token: [behaviour] });
     const main = await runMain(server);
@@ -308,7 +324,17 @@ describe('a revocation that fails warns, and never fails the job', () => {
     ],
     ['403', page(403), /until 20.*refused the request/],
     ['404', page(404), /until 20.*there is nothing/i],
-    ['a page', page(200), /until 20.*the answer to the revocation is a page/i],
+    [
+      'a page',
+      page(200),
+      /until 20.*the revocation was answered with something other than a confirmation/,
+    ],
+    [
+      '200 with an error',
+      json(200, { error: 'invalid_client' }),
+      /until 20.*other than a confirmation/,
+    ],
+    ['200 with text', answer(200, 'Please sign in'), /until 20.*other than a confirmation/],
     ['302', answer(302, '', { location: '/login' }), /until 20.*redirected/],
   ])('%s', async (_name, behaviour, message) => {
     const server = await startServer({ revoke: [behaviour] });
@@ -320,6 +346,15 @@ describe('a revocation that fails warns, and never fails the job', () => {
     expect(server.requests).toHaveLength(2);
   });
 
+  test('a token that comes back in the error is not seen', async () => {
+    const server = await startServer({ revoke: [json(401, { error: `no ${TOKEN}` })] });
+    const job = newJob();
+    await runMain(server, { job });
+    const post = await runPost(server, job);
+    expectWarning(post, /\(401\): no \*\*\*\. Check/);
+    expectUnseen(post, TOKEN);
+  });
+
   test('without a known expiry it says for how long at most', async () => {
     const server = await startServer({
       token: [issue({ expires_in: undefined })],
@@ -329,6 +364,37 @@ describe('a revocation that fails warns, and never fails the job', () => {
     await runMain(server, { job });
     expectWarning(await runPost(server, job), /stays valid for up to a day/);
   });
+});
+
+test('a secret that is a part of the API URL is not seen either', async () => {
+  const server = await startServer({ token: [answer(404)] });
+  const main = await runMain(server, {
+    inputs: { 'client-secret': 'part-of-it', 'api-url': `${server.url}/part-of-it` },
+  });
+  expectRed(main, /^There is nothing at http:.*\/\*\*\*\/developer/);
+  expectUnseen(main, 'part-of-it');
+  const good = await startServer();
+  expectUnseen(
+    await runMain(good, {
+      inputs: { 'client-secret': 'part-of-it', 'api-url': `${good.url}/part-of-it` },
+    }),
+    'part-of-it',
+  );
+});
+
+test('a server that sends the client secret as access_token does not bring it into any file', async () => {
+  const secret = 'plain-secret-0123456789';
+  const server = await startServer({ token: [issue({ access_token: secret })] });
+  const job = newJob();
+  const main = await runMain(server, { job, inputs: { 'client-secret': secret } });
+  expectRed(main, /holds the client secret as access_token/);
+  expect(filesOf(job)).not.toContain(secret);
+});
+
+test('answers are asked for as they are, since a packed one could not be read', async () => {
+  const server = await startServer();
+  await runMain(server);
+  expect(server.requests[0]?.headers['accept-encoding']).toBe('identity');
 });
 
 test('with debug logging the cause may follow, under the same rules', async () => {

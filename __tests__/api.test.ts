@@ -61,6 +61,13 @@ describe('requestToken', () => {
     expect(onReceived.mock.calls).toEqual([[['first']], [['second']]]);
   });
 
+  test('does not take the client secret for a token', async () => {
+    const onReceived = jest.fn();
+    nock(API_URL).post(TOKEN_PATH).reply(200, { access_token: 'secret' });
+    await expect(requestToken(connection(), onReceived)).rejects.toThrow('the client secret as');
+    expect(onReceived).not.toHaveBeenCalled();
+  });
+
   test('ends with what the listener throws', async () => {
     nock(API_URL).post(TOKEN_PATH).reply(200, { access_token: 'abc' });
     const onReceived = () => {
@@ -117,11 +124,13 @@ describe('revokeToken', () => {
     expect(scope.isDone()).toBe(true);
   });
 
-  test('takes a 200 for done, whatever its body, but for a page', async () => {
+  test('takes a 200 for done, unless its body says something else', async () => {
     nock(API_URL).post(REVOKE_PATH).reply(200, {});
     await revokeToken(connection(), 'abc');
-    nock(API_URL).post(REVOKE_PATH).reply(200, '\n<html>');
-    await expect(revokeToken(connection(), 'abc')).rejects.toThrow('is a page');
+    for (const body of ['\n<html>', 'Sign in', '{"error":"x"}', '{"detail":"x"}', '[]']) {
+      nock(API_URL).post(REVOKE_PATH).reply(200, body);
+      await expect(revokeToken(connection(), 'abc')).rejects.toThrow('other than a confirmation');
+    }
   });
 
   test('is tried again like a request for a token', async () => {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import type { Job, StepResult } from '../sandbox/runner.mts';
 import { cleanup } from './support/cleanup';
@@ -7,6 +8,7 @@ import {
   expectRed,
   expectUnseen,
   inputsFor,
+  NO_JITTER,
   newJob,
   runMain,
   runPost,
@@ -139,6 +141,51 @@ onUnix('cancelled during a request', () => {
     expectGreen(await runPost(server, job));
     expect(server.revoked).toEqual([TOKEN]);
   });
+
+  test('tokens of earlier attempts are not forgotten', async () => {
+    const stray = (access_token: string) => answer(503, JSON.stringify({ access_token }));
+    const late = gated(stray('second-stray'));
+    const server = await startServer({ token: [stray('first-stray'), late.behaviour] });
+    const job = newJob();
+    const { child, done } = job.start('main', { nodeArgs: NO_JITTER, inputs: inputsFor(server) });
+    await server.received(2);
+    child.kill('SIGINT');
+    setTimeout(late.open, 100);
+    expectRed(await done, /cancelled/);
+    expectGreen(await runPost(server, job));
+    expect(server.revoked).toEqual(['first-stray', 'second-stray']);
+  });
+
+  test.each([1, 2, 3, 4])(
+    'a signal during write %d to the files of the runner is not missed',
+    async (write) => {
+      const server = await startServer();
+      const job = newJob();
+      const nodeArgs = ['--require', join(import.meta.dirname, 'support', 'signal-at-write.cjs')];
+      const main = await job.run('main', {
+        nodeArgs,
+        inputs: inputsFor(server),
+        env: { TEST_SIGNAL_AT_WRITE: String(write) },
+      });
+      expect(main.exitCode).toBe(1);
+      expect(main.annotations).toEqual([
+        { level: 'error', message: expect.stringMatching(/cancelled/) },
+      ]);
+      expectGreen(await runPost(server, job));
+      expect(server.revoked).toEqual(server.tokenRequests() === 1 ? [TOKEN] : []);
+    },
+  );
+
+  test('a cancellation that comes between two revocations is one error, and no warning', async () => {
+    const server = await startServer({ revoke: [answer(404), hang()] });
+    const job = newJob();
+    await runMain(server, { job });
+    Object.assign(job.state, { tokens: JSON.stringify(['one', 'two']) });
+    const { child, done } = job.start('post', { inputs: inputsFor(server) });
+    await server.received(3);
+    child.kill('SIGINT');
+    expectRed(await done, /^The job was cancelled before the access token was revoked/);
+  }, 15_000);
 
   test('a revocation is finished, and the step is red all the same', async () => {
     const late = gated(answer(200));

@@ -165,6 +165,11 @@ const scenarios: Record<string, Scenario> = {
   },
   'a file that can not be written': outputThatCanNotBeWritten,
   'a token that is lost': tokenThatIsLost,
+  'too many tokens': tokenAnswer(
+    ...[1, 2, 3, 4].map((n) =>
+      answer(503, JSON.stringify({ access_token: `${n}${'x'.repeat(8_000)}` })),
+    ),
+  ),
   'a refused token that is left to the post step': async () =>
     runMain(await startServer({ token: [issue({ token_type: 'mac' })], revoke: [answer(404)] })),
   'a defect': preload('defect'),

@@ -120,9 +120,13 @@ describe('a proxy from the environment', () => {
     const proxy = await startProxy({ target: server });
     const env = { ...trust, https_proxy: `http://${proxy.host}`, [variable]: 'other.test, .test' };
     const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
-    const main = await runMain(server, { inputs, env });
-    expect(main.exitCode).toBe(1);
-    expect(main.annotations[0]?.message).not.toContain('proxy 127');
+    const nodeArgs = ['--require', `${import.meta.dirname}/support/unknown-host.cjs`];
+    const main = await runMain(server, {
+      inputs,
+      env: { ...env, TEST_DNS_ERROR: 'ENOTFOUND' },
+      nodeArgs,
+    });
+    expectRed(main, /^No answer from dashboard\.test: the host name does not exist/);
     expect(proxy.connects).toEqual([]);
   });
 

@@ -155,6 +155,7 @@ test.each<[header: string | undefined, ms: number | undefined]>([
   ['0', 0],
   ['86', 86_000],
   [' 7 ', 7_000],
+  ['9'.repeat(400), 999_999_999_000],
   ['-5', undefined],
   ['1.5', undefined],
   ['soon', undefined],

@@ -120,11 +120,30 @@ describe("when the runner's files can't be written", () => {
     const job = newJob();
     const GITHUB_STATE = join(job.tempDir, 'state');
     writeFileSync(GITHUB_STATE, '');
-    const late: Behaviour = (...request) =>
-      void setTimeout(() => losesState(GITHUB_STATE, issue())(...request), 900);
-    const server = await startServer({ token: [late] });
-    await runMain(server, { job, env: { GITHUB_STATE }, inputs: { 'timeout-seconds': '1' } });
+    const late =
+      (behaviour: Behaviour, ms: number): Behaviour =>
+      (...request) =>
+        void setTimeout(() => behaviour(...request), ms);
+    const server = await startServer({
+      token: [late(losesState(GITHUB_STATE, issue()), 800)],
+      revoke: [late(answer(200), 400)],
+    });
+    const inputs = { 'timeout-seconds': '1' };
+    const main = await runMain(server, { job, env: { GITHUB_STATE }, inputs });
+    expectRed(main, /^The runner's state file can't be written/);
     expect(server.revoked).toEqual([TOKEN]);
+    expect(main.ms).toBeLessThan(2_000);
+  });
+
+  test('more tokens than the state can keep are all revoked at once', async () => {
+    const names = [1, 2, 3, 4, 5].map((n) => `${n}${'x'.repeat(8_000)}`);
+    const strays = names.map((access_token) => answer(503, JSON.stringify({ access_token })));
+    const server = await startServer({ token: strays });
+    const job = newJob();
+    const main = await runMain(server, { job });
+    expectRed(main, /^The Dashboard sent more tokens than the state of the runner can keep\.$/);
+    expect(server.revoked).toEqual(names.slice(0, 4));
+    expectGreen(await runPost(server, job));
   });
 });
 
@@ -143,6 +162,15 @@ describe('a step never ends well by accident', () => {
     const main = await runMain(server, { nodeArgs: ['--require', join(SUPPORT, 'defect.cjs')] });
     expectRed(main, /^This is a defect of the action.*boom ::warning::\*\*\*\.$/);
     expectUnseen(main, CLIENT_SECRET);
+    expect(main.ms).toBeLessThan(3_000);
+  });
+
+  test('a name lookup without an answer does not keep a failed step from ending', async () => {
+    const server = await startServer({ token: [answer(404)] });
+    const nodeArgs = ['--require', join(SUPPORT, 'stuck-lookup.cjs')];
+    const main = await runMain(server, { nodeArgs });
+    expect(main.annotations).toHaveLength(1);
+    expect(main.exitCode).not.toBe(0);
     expect(main.ms).toBeLessThan(3_000);
   });
 
@@ -170,6 +198,14 @@ describe('a post step never throws', () => {
     await runMain(server, { job });
     Object.assign(job.state, state);
     expectWarning(await runPost(server, job), message);
+  });
+
+  test('an expiry that is no date', async () => {
+    const server = await startServer({ revoke: [answer(404)] });
+    const job = newJob();
+    await runMain(server, { job });
+    Object.assign(job.state, { 'expires-at': 'x\n::error::y' });
+    expectWarning(await runPost(server, job), /stays valid for up to a day/);
   });
 
   test('tokens that are no JSON', async () => {

@@ -173,6 +173,17 @@ test('a job that is cancelled before a token came leaves nothing to revoke', asy
 describe('a token that can not be handed out', () => {
   const refused = { access_token: 'abc', token_type: 'mac' };
 
+  test('is revoked at once where there are too many to be kept', async () => {
+    for (const n of [1, 2, 3, 4]) {
+      nock(API_URL)
+        .post(TOKEN_PATH)
+        .reply(503, { access_token: `${n}${'x'.repeat(8_000)}` });
+    }
+    const revocations = nock(API_URL).post(REVOKE_PATH).times(4).reply(200);
+    await expect(mainStep(cancellation().signals)).rejects.toThrow('more tokens than the state');
+    expect(revocations.isDone()).toBe(true);
+  });
+
   test('is revoked at once', async () => {
     nock(API_URL).post(TOKEN_PATH).reply(200, refused);
     const revocation = nock(API_URL)
@@ -322,6 +333,17 @@ describe('runStep', () => {
     });
     expect(process.exitCode).toBe(1);
     expect(printed).toMatch(/^::error::This is a defect of the action/);
+  });
+
+  test('ends the hard way only where it has failed and a name lookup would hold it', async () => {
+    const exited = exit();
+    const killed = jest.spyOn(process, 'kill').mockImplementation(() => true);
+    jest.spyOn(process, 'getActiveResourcesInfo').mockReturnValue(['GetAddrInfoReqWrap']);
+    await runStep(async () => undefined);
+    expect([exited.mock.calls.length, killed.mock.calls.length]).toEqual([1, 0]);
+    await runStep(() => Promise.reject(new StepError('Do this.')));
+    expect(killed.mock.calls).toEqual([[process.pid, 'SIGKILL']]);
+    expect(exited).toHaveBeenCalledTimes(1);
   });
 
   test('says where the message is explained, if the runner says where the action came from', async () => {

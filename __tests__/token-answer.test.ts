@@ -24,6 +24,7 @@ test.each<[name: string, body: unknown, changes: object, problem: string]>([
   ['no JSON', 'x', {}, 'is not a JSON object'],
   ['no token', {}, {}, 'holds no access_token'],
   ['an empty token', { access_token: '' }, {}, 'holds no access_token'],
+  ['a token without end', { access_token: 'x'.repeat(8_193) }, {}, 'that is too long'],
   ['a strange token', { access_token: 'a b' }, {}, 'characters that no token may have'],
   ['another type', { access_token: 'a', token_type: 'mac' }, {}, 'token_type other than Bearer'],
   [

@@ -5,7 +5,10 @@ import { saveTokens } from './runner/state';
 import { StepError } from './step-error';
 
 /** What has to go at once gets this much time, in milliseconds, even where the budget is used up. */
-const LAST_REVOCATION_MS = 900;
+const LAST_REVOCATION_MS = 700;
+
+/** The post step gets the state in its environment, where Windows has room for so many characters. */
+const STATE_LIMIT = 30_000;
 
 export interface Custody {
   /**
@@ -39,6 +42,11 @@ export function takeCustody(connection: Connection): Custody {
         held.add(token);
       }
       saved = false;
+      if (JSON.stringify([...held]).length > STATE_LIMIT) {
+        throw new StepError(
+          'The Dashboard sent more tokens than the state of the runner can keep.',
+        );
+      }
       saveTokens([...held]);
       saved = true;
     },
@@ -48,7 +56,7 @@ export function takeCustody(connection: Connection): Custody {
     revokeNow: async (kept) => {
       const unwanted = [...held].filter((token) => token !== kept);
       if (unwanted.length === 0) return;
-      const last = lastResort(connection);
+      const last = lastResort(connection, saved);
       let failure: unknown;
       for (const token of unwanted) {
         try {
@@ -73,10 +81,11 @@ export function takeCustody(connection: Connection): Custody {
   };
 }
 
-/** Goes on after a cancellation until requests have to end, and a little over the budget. */
-function lastResort(connection: Connection): Connection {
+/** Goes on after a cancellation until requests have to end; and over the budget, where post knows nothing. */
+function lastResort(connection: Connection, saved: boolean): Connection {
   const { abandoned } = connection.cancellation;
-  const endsAt = Math.max(connection.budget.endsAt, monotonicMs() + LAST_REVOCATION_MS);
+  const extra = saved ? 0 : monotonicMs() + LAST_REVOCATION_MS;
+  const endsAt = Math.max(connection.budget.endsAt, extra);
   return {
     ...connection,
     budget: { ...connection.budget, endsAt },

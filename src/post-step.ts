@@ -56,7 +56,8 @@ async function revokeAll(tokens: readonly string[], cancellation: Cancellation):
   for (const token of tokens) {
     await revokeToken(connection, token).catch((error: unknown) => failures.push(error));
   }
-  if (failures.length > 0) throw failures[0];
+  const cancelled = failures.find((failure) => failure instanceof CancelledError);
+  if (failures.length > 0) throw cancelled ?? failures[0];
   log.info(`Revoked the access token at ${connection.apiUrl}.`);
 }
 

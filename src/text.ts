@@ -25,16 +25,19 @@ export function foreignText(text: string, redact: Redact): string {
   return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
 }
 
-/** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL or JSON. */
+/** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL, JSON or base64. */
 export function createRedactor(): { add: (secret: string) => void; redact: Redact } {
   const spellings = new Set<string>();
   return {
     add: (secret) => {
       if (secret === '') return;
-      spellings.add(secret);
-      spellings.add(encodeURIComponent(secret.toWellFormed()));
-      spellings.add(new URLSearchParams([['', secret]]).toString().slice(1));
+      const inUrl = encodeURIComponent(secret.toWellFormed());
+      const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
+      for (const spelling of [secret, inUrl, inForm, lowerPercent(inUrl), lowerPercent(inForm)]) {
+        spellings.add(spelling);
+      }
       spellings.add(JSON.stringify(secret).slice(1, -1));
+      spellings.add(Buffer.from(secret).toString('base64'));
     },
     redact: (text) =>
       // The longest first: one secret may be a part of another.
@@ -42,4 +45,9 @@ export function createRedactor(): { add: (secret: string) => void; redact: Redac
         .sort((a, b) => b.length - a.length)
         .reduce((redacted, spelling) => redacted.replaceAll(spelling, '***'), text),
   };
+}
+
+/** `%2B` and `%2b` are the same. */
+function lowerPercent(text: string): string {
+  return text.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
 }

@@ -1337,6 +1337,7 @@ async function exchange(url, form, signal, received) {
     const client = new HttpClient(USER_AGENT, [requestHandler(signal)], { allowRedirects: false });
     const { message } = await client.post(url, new URLSearchParams(form).toString(), {
         accept: 'application/json',
+        'accept-encoding': 'identity',
         'content-type': 'application/x-www-form-urlencoded',
     });
     let size = 0;
@@ -1548,17 +1549,20 @@ function foreignText(text, redact) {
         : characters.join('');
     return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
 }
-/** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL or JSON. */
+/** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL, JSON or base64. */
 function createRedactor() {
     const spellings = new Set();
     return {
         add: (secret) => {
             if (secret === '')
                 return;
-            spellings.add(secret);
-            spellings.add(encodeURIComponent(secret.toWellFormed()));
-            spellings.add(new URLSearchParams([['', secret]]).toString().slice(1));
+            const inUrl = encodeURIComponent(secret.toWellFormed());
+            const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
+            for (const spelling of [secret, inUrl, inForm, lowerPercent(inUrl), lowerPercent(inForm)]) {
+                spellings.add(spelling);
+            }
             spellings.add(JSON.stringify(secret).slice(1, -1));
+            spellings.add(Buffer.from(secret).toString('base64'));
         },
         redact: (text) => 
         // The longest first: one secret may be a part of another.
@@ -1566,6 +1570,10 @@ function createRedactor() {
             .sort((a, b) => b.length - a.length)
             .reduce((redacted, spelling) => redacted.replaceAll(spelling, '***'), text),
     };
+}
+/** `%2B` and `%2b` are the same. */
+function lowerPercent(text) {
+    return text.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
 }
 
 ;// CONCATENATED MODULE: external "os"
@@ -1896,6 +1904,8 @@ function json_parseJsonObject(text) {
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/retry-after.ts
+/** Longer than anyone waits; keeps numbers of any length readable. */
+const LONGEST_WAIT_SECONDS = 999_999_999;
 /** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
 /**
@@ -1907,7 +1917,7 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
 function parseRetryAfter(header, now) {
     const text = header?.trim() ?? '';
     if (/^\d+$/.test(text))
-        return Number(text) * 1_000;
+        return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
     if (!HTTP_DATE.test(text))
         return undefined;
     // The asctime format names no time zone, and means UTC.
@@ -2102,6 +2112,10 @@ function hostOf(url) {
 ;// CONCATENATED MODULE: ./src/dashboard/token-answer.ts
 
 
+/** More characters than this no token has. */
+const TOKEN_LIMIT = 8_192;
+/** More tokens than this in one answer are a prank. */
+const TOKENS_LIMIT = 8;
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
 /** The field of an access token in any text, so also in a body that broke off behind it. */
@@ -2122,6 +2136,8 @@ function token_answer_readTokenAnswer(answer, requestedAt) {
     const token = fields.get('access_token');
     if (typeof token !== 'string' || token === '')
         throw refusal('holds no access_token');
+    if (token.length > TOKEN_LIMIT)
+        throw refusal('holds an access_token that is too long');
     if (!PRINTABLE_ASCII.test(token)) {
         throw refusal('holds an access_token with characters that no token may have');
     }
@@ -2137,7 +2153,9 @@ function token_answer_findTokens(body) {
     const tokens = [...fields, body]
         .map((object) => parseJsonObject(object)?.get('access_token'))
         .filter((token) => typeof token === 'string');
-    return [...new Set(tokens)].filter((token) => token.trim() !== '');
+    return [...new Set(tokens)]
+        .filter((token) => token.trim() !== '' && token.length <= TOKEN_LIMIT)
+        .slice(0, TOKENS_LIMIT);
 }
 function readExpiry(expiresIn, requestedAt) {
     if (expiresIn === undefined)
@@ -2157,6 +2175,7 @@ function refusal(problem) {
 
 
 
+
 // Both end in a slash: without it the answer is 404.
 const TOKEN_PATH = '/developer/v1/o/token/';
 const REVOKE_PATH = '/developer/v1/o/revoke_token/';
@@ -2172,11 +2191,16 @@ function requestToken(connection, onReceived) {
     return retry(async (signal) => {
         const requestedAt = Date.now();
         const answer = await post(connection, TOKEN_PATH, form, signal, (body) => {
-            const tokens = findTokens(body);
+            // A server that sends the client secret back must not bring it into the state or the outputs.
+            const tokens = findTokens(body).filter((token) => token !== connection.clientSecret);
             if (tokens.length > 0)
                 onReceived(tokens);
         });
-        return readTokenAnswer(answer, requestedAt);
+        const accessToken = readTokenAnswer(answer, requestedAt);
+        if (accessToken.token === connection.clientSecret) {
+            throw explainUnusable('the answer to the token request holds the client secret as access_token');
+        }
+        return accessToken;
     }, connection);
 }
 /**
@@ -2188,9 +2212,8 @@ function revokeToken(connection, token) {
     const form = { token, ...credentials(connection) };
     return retry_retry(async (signal) => {
         const { body } = await post(connection, REVOKE_PATH, form, signal);
-        // The Dashboard answers with an empty body. A page comes from something in between.
-        if (explain_isPage(body)) {
-            throw explain_explainUnusable('the answer to the revocation is a page');
+        if (!isConfirmation(body)) {
+            throw explain_explainUnusable('the revocation was answered with something other than a confirmation');
         }
     }, connection);
 }
@@ -2204,6 +2227,13 @@ async function post({ apiUrl, redact }, path, form, signal, onBody = () => undef
     if (answer.status !== 200)
         throw explainAnswer(url, answer, redact);
     return answer;
+}
+/** The Dashboard confirms with an empty body. What is no JSON, or names an error, comes from something in between. */
+function isConfirmation(body) {
+    if (body.trim() === '')
+        return true;
+    const fields = json_parseJsonObject(body);
+    return fields !== undefined && !fields.has('error') && !fields.has('detail');
 }
 function credentials({ clientId, clientSecret }) {
     return { client_id: clientId, client_secret: clientSecret };
@@ -2268,7 +2298,7 @@ function parseApiUrl(text) {
     if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
         throw wrong('is not https, which would send the client secret in the clear');
     }
-    return url.href.replace(/\/+$/, '');
+    return url.href.replace(/(?<!\/)\/+$/, '');
 }
 /**
  * @returns seconds
@@ -2365,7 +2395,8 @@ function loadTokens() {
 }
 /** When the token expires, ISO 8601 in UTC; undefined if the API did not say. */
 function loadExpiry() {
-    return getState(EXPIRES_AT) || undefined;
+    const saved = getState(EXPIRES_AT);
+    return /^[\d:.TZ-]+$/.test(saved) ? saved : undefined;
 }
 /** The token that is to be left alive; undefined if all are to be revoked. */
 function loadLeaveAlive() {
@@ -2422,13 +2453,24 @@ async function revokeAll(tokens, cancellation) {
     for (const token of tokens) {
         await revokeToken(connection, token).catch((error) => failures.push(error));
     }
+    const cancelled = failures.find((failure) => failure instanceof CancelledError);
     if (failures.length > 0)
-        throw failures[0];
+        throw cancelled ?? failures[0];
     info(`Revoked the access token at ${connection.apiUrl}.`);
 }
 function untilExpiry() {
     const expiresAt = loadExpiry();
     return expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
+}
+
+;// CONCATENATED MODULE: ./src/cancellation.ts
+/**
+ * Lets Node deliver the signals that came while it was busy. It does so only when it polls for events, and
+ * the second turn of the loop is the first that is sure to come after a poll.
+ */
+async function deliverSignals() {
+    for (let turn = 0; turn < 2; turn += 1)
+        await new Promise((resolve) => setImmediate(resolve));
 }
 
 ;// CONCATENATED MODULE: ./src/runner/cancellation.ts
@@ -2469,6 +2511,7 @@ function watchCancellation() {
 
 
 
+
 /**
  * Runs a step from start to end and reports its failure: one annotation, a non-zero exit code.
  *
@@ -2493,6 +2536,7 @@ async function runStep(step) {
     process.once('uncaughtException', onDefect);
     try {
         await step(cancellation);
+        await deliverSignals();
         if (cancellation.requested.aborted) {
             throw new step_error_StepError('The job was cancelled while this step ran.');
         }
@@ -2510,11 +2554,19 @@ function lifecycle_fail(error) {
     debugCauses(error);
 }
 /**
- * Ends the process as soon as all that was printed is written. Left to itself Node would tidy up first,
- * and a name lookup, which can't be aborted, would keep it alive long after the step has ended.
+ * Ends the process as soon as all that was printed is written. Left to itself, Node would tidy up first.
+ *
+ * A name lookup can't be aborted, and even `process.exit` waits for it: a resolver that is silent would
+ * hold the step long past its time. There a step that has failed ends the hard way.
  */
 function endProcess() {
-    process.stdout.write('', () => process.exit());
+    process.stdout.write('', () => {
+        const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
+        if (isLookingUp && process.exitCode === 1)
+            process.kill(process.pid, 'SIGKILL');
+        else
+            process.exit();
+    });
 }
 
 ;// CONCATENATED MODULE: ./src/post.ts

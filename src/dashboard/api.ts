@@ -1,5 +1,6 @@
+import { parseJsonObject } from '../json';
 import type { Redact } from '../text';
-import { explainAnswer, explainNoAnswer, explainUnusable, isPage } from './explain';
+import { explainAnswer, explainNoAnswer, explainUnusable } from './explain';
 import { type HttpAnswer, postForm } from './http';
 import { type RetryPolicy, retry } from './retry';
 import { type AccessToken, findTokens, readTokenAnswer } from './token-answer';
@@ -34,10 +35,17 @@ export function requestToken(
   return retry(async (signal) => {
     const requestedAt = Date.now();
     const answer = await post(connection, TOKEN_PATH, form, signal, (body) => {
-      const tokens = findTokens(body);
+      // A server that sends the client secret back must not bring it into the state or the outputs.
+      const tokens = findTokens(body).filter((token) => token !== connection.clientSecret);
       if (tokens.length > 0) onReceived(tokens);
     });
-    return readTokenAnswer(answer, requestedAt);
+    const accessToken = readTokenAnswer(answer, requestedAt);
+    if (accessToken.token === connection.clientSecret) {
+      throw explainUnusable(
+        'the answer to the token request holds the client secret as access_token',
+      );
+    }
+    return accessToken;
   }, connection);
 }
 
@@ -50,9 +58,8 @@ export function revokeToken(connection: Connection, token: string): Promise<void
   const form = { token, ...credentials(connection) };
   return retry(async (signal) => {
     const { body } = await post(connection, REVOKE_PATH, form, signal);
-    // The Dashboard answers with an empty body. A page comes from something in between.
-    if (isPage(body)) {
-      throw explainUnusable('the answer to the revocation is a page');
+    if (!isConfirmation(body)) {
+      throw explainUnusable('the revocation was answered with something other than a confirmation');
     }
   }, connection);
 }
@@ -71,6 +78,13 @@ async function post(
   if (!answer.complete) throw explainNoAnswer(url, answer, redact);
   if (answer.status !== 200) throw explainAnswer(url, answer, redact);
   return answer;
+}
+
+/** The Dashboard confirms with an empty body. What is no JSON, or names an error, comes from something in between. */
+function isConfirmation(body: string): boolean {
+  if (body.trim() === '') return true;
+  const fields = parseJsonObject(body);
+  return fields !== undefined && !fields.has('error') && !fields.has('detail');
 }
 
 function credentials({ clientId, clientSecret }: Connection) {

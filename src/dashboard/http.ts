@@ -101,6 +101,7 @@ async function exchange(
   const client = new HttpClient(USER_AGENT, [requestHandler(signal)], { allowRedirects: false });
   const { message } = await client.post(url, new URLSearchParams(form).toString(), {
     accept: 'application/json',
+    'accept-encoding': 'identity',
     'content-type': 'application/x-www-form-urlencoded',
   });
   let size = 0;

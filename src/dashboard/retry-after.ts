@@ -1,3 +1,6 @@
+/** Longer than anyone waits; keeps numbers of any length readable. */
+const LONGEST_WAIT_SECONDS = 999_999_999;
+
 /** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
 
@@ -9,7 +12,7 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
  */
 export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
   const text = header?.trim() ?? '';
-  if (/^\d+$/.test(text)) return Number(text) * 1_000;
+  if (/^\d+$/.test(text)) return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
   if (!HTTP_DATE.test(text)) return undefined;
   // The asctime format names no time zone, and means UTC.
   const date = Date.parse(/GMT$/.test(text) ? text : `${text} GMT`);

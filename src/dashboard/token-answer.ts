@@ -10,6 +10,12 @@ export interface AccessToken {
   readonly expiresAt: string | undefined;
 }
 
+/** More characters than this no token has. */
+const TOKEN_LIMIT = 8_192;
+
+/** More tokens than this in one answer are a prank. */
+const TOKENS_LIMIT = 8;
+
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
 
@@ -30,6 +36,7 @@ export function readTokenAnswer(answer: HttpAnswer, requestedAt: number): Access
   }
   const token = fields.get('access_token');
   if (typeof token !== 'string' || token === '') throw refusal('holds no access_token');
+  if (token.length > TOKEN_LIMIT) throw refusal('holds an access_token that is too long');
   if (!PRINTABLE_ASCII.test(token)) {
     throw refusal('holds an access_token with characters that no token may have');
   }
@@ -46,7 +53,9 @@ export function findTokens(body: string): string[] {
   const tokens = [...fields, body]
     .map((object) => parseJsonObject(object)?.get('access_token'))
     .filter((token) => typeof token === 'string');
-  return [...new Set(tokens)].filter((token) => token.trim() !== '');
+  return [...new Set(tokens)]
+    .filter((token) => token.trim() !== '' && token.length <= TOKEN_LIMIT)
+    .slice(0, TOKENS_LIMIT);
 }
 
 function readExpiry(expiresIn: unknown, requestedAt: number): string | undefined {

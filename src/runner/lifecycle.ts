@@ -1,4 +1,4 @@
-import type { Cancellation } from '../cancellation';
+import { type Cancellation, deliverSignals } from '../cancellation';
 import { StepError } from '../step-error';
 import { watchCancellation } from './cancellation';
 import * as log from './log';
@@ -28,6 +28,7 @@ export async function runStep(step: (cancellation: Cancellation) => Promise<void
 
   try {
     await step(cancellation);
+    await deliverSignals();
     if (cancellation.requested.aborted) {
       throw new StepError('The job was cancelled while this step ran.');
     }
@@ -45,9 +46,15 @@ function fail(error: unknown): void {
 }
 
 /**
- * Ends the process as soon as all that was printed is written. Left to itself Node would tidy up first,
- * and a name lookup, which can't be aborted, would keep it alive long after the step has ended.
+ * Ends the process as soon as all that was printed is written. Left to itself, Node would tidy up first.
+ *
+ * A name lookup can't be aborted, and even `process.exit` waits for it: a resolver that is silent would
+ * hold the step long past its time. There a step that has failed ends the hard way.
  */
 function endProcess(): void {
-  process.stdout.write('', () => process.exit());
+  process.stdout.write('', () => {
+    const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
+    if (isLookingUp && process.exitCode === 1) process.kill(process.pid, 'SIGKILL');
+    else process.exit();
+  });
 }

@@ -72,7 +72,8 @@ export function loadTokens(): string[] {
 
 /** When the token expires, ISO 8601 in UTC; undefined if the API did not say. */
 export function loadExpiry(): string | undefined {
-  return getState(EXPIRES_AT) || undefined;
+  const saved = getState(EXPIRES_AT);
+  return /^[\d:.TZ-]+$/.test(saved) ? saved : undefined;
 }
 
 /** The token that is to be left alive; undefined if all are to be revoked. */
