@@ -1334,7 +1334,12 @@ function isProxyUrl(text) {
     }
 }
 async function exchange(url, form, signal, received) {
-    const client = new HttpClient(USER_AGENT, [requestHandler(signal)], { allowRedirects: false });
+    const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
+        allowRedirects: false,
+        // One client makes one request. Asked to close the connection, the server would have the step see to
+        // that as well before it ends; kept alive, it ends with the process.
+        keepAlive: true,
+    });
     const { message } = await client.post(url, new URLSearchParams(form).toString(), {
         accept: 'application/json',
         'accept-encoding': 'identity',

@@ -98,7 +98,12 @@ async function exchange(
   signal: AbortSignal,
   received: Buffer[],
 ): Promise<HttpAnswer> {
-  const client = new HttpClient(USER_AGENT, [requestHandler(signal)], { allowRedirects: false });
+  const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
+    allowRedirects: false,
+    // One client makes one request. Asked to close the connection, the server would have the step see to
+    // that as well before it ends; kept alive, it ends with the process.
+    keepAlive: true,
+  });
   const { message } = await client.post(url, new URLSearchParams(form).toString(), {
     accept: 'application/json',
     'accept-encoding': 'identity',
