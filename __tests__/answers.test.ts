@@ -243,6 +243,7 @@ describe('a redirect is not followed, and the error says where it pointed to', (
     ['/relative/../login', 'http://127.0.0.1:PORT/login'],
     ['http://[bad', 'an address that cannot be read'],
     ['', 'an address that cannot be read'],
+    [`https://evil.test/${CLIENT_SECRET}/end`, 'https://evil.test/***/end'],
     [
       `https://evil.test/${CLIENT_ID}/s3cr3t%26%2B%3D%25+%22%5C%3C%C3%A9%3E`,
       'https://evil.test/client-1/***',
@@ -270,6 +271,13 @@ describe('of an error body only the OAuth fields are shown, on one line, without
       'the secret in a form',
       { error: new URLSearchParams({ s: CLIENT_SECRET }).toString() },
       's=***',
+    ],
+    ['the secret in JSON', { error: JSON.stringify(CLIENT_SECRET) }, '"***"'],
+    ['the secret in base64', { error: Buffer.from(CLIENT_SECRET).toString('base64') }, '***'],
+    [
+      'the secret with small percent codes',
+      { error: encodeURIComponent(CLIENT_SECRET).replaceAll(/%../g, (code) => code.toLowerCase()) },
+      '***',
     ],
     [
       'the secret cut off at the end',
