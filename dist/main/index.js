@@ -2637,12 +2637,14 @@ function lifecycle_fail(error) {
  */
 function endProcess() {
     process.stdout.write('', () => {
-        const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
-        if (isLookingUp && process.exitCode === 1)
+        if (process.exitCode === 1 && isLookingUpName())
             process.kill(process.pid, 'SIGKILL');
         else
             process.exit();
     });
+}
+function isLookingUpName() {
+    return process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
 }
 
 ;// CONCATENATED MODULE: ./src/main.ts

@@ -53,8 +53,11 @@ function fail(error: unknown): void {
  */
 function endProcess(): void {
   process.stdout.write('', () => {
-    const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
-    if (isLookingUp && process.exitCode === 1) process.kill(process.pid, 'SIGKILL');
+    if (process.exitCode === 1 && isLookingUpName()) process.kill(process.pid, 'SIGKILL');
     else process.exit();
   });
+}
+
+function isLookingUpName(): boolean {
+  return process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
 }
