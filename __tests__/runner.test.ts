@@ -174,6 +174,12 @@ describe('a step never ends well by accident', () => {
     expect(main.ms).toBeLessThan(3_000);
   });
 
+  test('a name lookup that has failed is not taken for one that is under way', async () => {
+    // No name server has to be asked: a label has room for 63 characters.
+    const main = await runMain({ url: `https://${'a'.repeat(64)}.invalid` });
+    expectRed(main, /the host name does not exist \(ENOTFOUND\)|the name lookup failed/);
+  });
+
   test('something that keeps the process alive does not keep the step from ending', async () => {
     const server = await startServer();
     const nodeArgs = [...NO_JITTER, '--require', join(SUPPORT, 'lingering-handle.cjs')];

@@ -2119,7 +2119,7 @@ function hostOf(url) {
 
 /** More characters than this no token has. */
 const TOKEN_LIMIT = 8_192;
-/** More tokens than this in one answer are a prank. */
+/** No answer has a reason to hold more tokens than this. */
 const TOKENS_LIMIT = 8;
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
@@ -2539,16 +2539,6 @@ function validity(expiresAt) {
         : `valid until ${expiresAt}`;
 }
 
-;// CONCATENATED MODULE: ./src/cancellation.ts
-/**
- * Lets Node deliver the signals that came while it was busy. It does so only when it polls for events, and
- * the second turn of the loop is the first that is sure to come after a poll.
- */
-async function deliverSignals() {
-    for (let turn = 0; turn < 2; turn += 1)
-        await new Promise((resolve) => setImmediate(resolve));
-}
-
 ;// CONCATENATED MODULE: ./src/runner/cancellation.ts
 /**
  * How long a request that is under way when the job is cancelled may still take. The runner sends
@@ -2587,7 +2577,6 @@ function watchCancellation() {
 
 
 
-
 /**
  * Runs a step from start to end and reports its failure: one annotation, a non-zero exit code.
  *
@@ -2611,8 +2600,7 @@ async function runStep(step) {
     process.once('beforeExit', onIdle);
     process.once('uncaughtException', onDefect);
     try {
-        await step(cancellation);
-        await deliverSignals();
+        await step(cancellation).finally(catchUp);
         if (cancellation.requested.aborted) {
             throw new step_error_StepError('The job was cancelled while this step ran.');
         }
@@ -2628,6 +2616,15 @@ function lifecycle_fail(error) {
     fail(sentence(error));
     pointToHelp();
     debugCauses(error);
+}
+/**
+ * Lets Node catch up with what came while it was busy. It delivers signals only when it polls for events,
+ * and a name lookup that has just failed counts as under way until then. The second turn of the loop is the
+ * first that is sure to come after a poll.
+ */
+async function catchUp() {
+    for (let turn = 0; turn < 2; turn += 1)
+        await new Promise((resolve) => setImmediate(resolve));
 }
 /**
  * Ends the process as soon as all that was printed is written. Left to itself, Node would tidy up first.

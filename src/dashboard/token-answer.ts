@@ -13,7 +13,7 @@ export interface AccessToken {
 /** More characters than this no token has. */
 const TOKEN_LIMIT = 8_192;
 
-/** More tokens than this in one answer are a prank. */
+/** No answer has a reason to hold more tokens than this. */
 const TOKENS_LIMIT = 8;
 
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */

@@ -1,4 +1,4 @@
-import { type Cancellation, deliverSignals } from '../cancellation';
+import type { Cancellation } from '../cancellation';
 import { StepError } from '../step-error';
 import { watchCancellation } from './cancellation';
 import * as log from './log';
@@ -27,8 +27,7 @@ export async function runStep(step: (cancellation: Cancellation) => Promise<void
   process.once('uncaughtException', onDefect);
 
   try {
-    await step(cancellation);
-    await deliverSignals();
+    await step(cancellation).finally(catchUp);
     if (cancellation.requested.aborted) {
       throw new StepError('The job was cancelled while this step ran.');
     }
@@ -43,6 +42,15 @@ function fail(error: unknown): void {
   log.fail(log.sentence(error));
   log.pointToHelp();
   log.debugCauses(error);
+}
+
+/**
+ * Lets Node catch up with what came while it was busy. It delivers signals only when it polls for events,
+ * and a name lookup that has just failed counts as under way until then. The second turn of the loop is the
+ * first that is sure to come after a poll.
+ */
+async function catchUp(): Promise<void> {
+  for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /**
