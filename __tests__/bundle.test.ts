@@ -23,6 +23,13 @@ test.each(STEPS)('the bundle of %s needs nothing but Node itself', (step) => {
   );
 });
 
+test.each(STEPS)(
+  'no Unicode category is spelled out in %s: V8 would look it up at every start',
+  (step) => {
+    expect(bundle(step)).not.toMatch(/\\p\{\w/i);
+  },
+);
+
 test('dist holds two bundles that can be read, of 320 KiB at most, with the licenses of what is in them', () => {
   const files = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).sort();
   expect(files.map((file) => file.replaceAll('\\', '/'))).toEqual([

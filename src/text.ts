@@ -14,7 +14,7 @@ export type Redact = (text: string) => string;
  */
 export function foreignText(text: string, redact: Redact): string {
   const oneLine = redact(text)
-    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ')
+    .replaceAll(charactersOf('C', 'Zl', 'Zp'), ' ')
     .trim();
   // Again, because the first pass may have missed a secret with a character in it that is now a space.
   const characters = [...redact(oneLine)];
@@ -23,6 +23,14 @@ export function foreignText(text: string, redact: Redact): string {
       ? `${characters.slice(0, FOREIGN_TEXT_LIMIT - 1).join('')}…`
       : characters.join('');
   return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
+}
+
+/**
+ * Matches the characters of Unicode categories. Not a literal, since V8 works out the sets behind one as soon
+ * as it reads the source: every step would pay for what next to none needs.
+ */
+export function charactersOf(...categories: string[]): RegExp {
+  return new RegExp(`[${categories.map((category) => `\\p{${category}}`).join('')}]`, 'gu');
 }
 
 /** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL, JSON or base64. */
@@ -49,5 +57,6 @@ export function createRedactor(): { add: (secret: string) => void; redact: Redac
 
 /** `%2B` and `%2b` are the same. */
 function lowerPercent(text: string): string {
+  if (!text.includes('%')) return text;
   return text.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
 }

@@ -1545,7 +1545,7 @@ const FOREIGN_TEXT_LIMIT = 200;
  */
 function foreignText(text, redact) {
     const oneLine = redact(text)
-        .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ')
+        .replaceAll(charactersOf('C', 'Zl', 'Zp'), ' ')
         .trim();
     // Again, because the first pass may have missed a secret with a character in it that is now a space.
     const characters = [...redact(oneLine)];
@@ -1553,6 +1553,13 @@ function foreignText(text, redact) {
         ? `${characters.slice(0, FOREIGN_TEXT_LIMIT - 1).join('')}…`
         : characters.join('');
     return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
+}
+/**
+ * Matches the characters of Unicode categories. Not a literal, since V8 works out the sets behind one as soon
+ * as it reads the source: every step would pay for what next to none needs.
+ */
+function charactersOf(...categories) {
+    return new RegExp(`[${categories.map((category) => `\\p{${category}}`).join('')}]`, 'gu');
 }
 /** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL, JSON or base64. */
 function createRedactor() {
@@ -1578,6 +1585,8 @@ function createRedactor() {
 }
 /** `%2B` and `%2b` are the same. */
 function lowerPercent(text) {
+    if (!text.includes('%'))
+        return text;
     return text.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
 }
 
@@ -2248,6 +2257,7 @@ function credentials({ clientId, clientSecret }) {
 
 
 
+
 /** A workflow that passes an unset variable gives an empty input: that means the default. */
 const DEFAULTS = {
     'api-url': 'https://api.formlabs.com',
@@ -2325,7 +2335,7 @@ function checkCredential(name, value) {
     }
     // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.
     // The first test spares nearly every job the second, which is costly to set up.
-    if (!/^[ -~]*$/.test(value) && /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(value)) {
+    if (!/^[ -~]*$/.test(value) && charactersOf('Cc', 'Cf', 'Zl', 'Zp').test(value)) {
         throw new step_error_StepError(`Input ${name} holds a line break or another character that can't be seen: store the value again, as one line, copied from the Developer Tools page.`);
     }
     return value;

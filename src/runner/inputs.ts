@@ -1,4 +1,5 @@
 import { StepError } from '../step-error';
+import { charactersOf } from '../text';
 import { mask } from './log';
 import { getInput } from './toolkit';
 
@@ -101,7 +102,7 @@ function checkCredential(name: 'client-id' | 'client-secret', value: string): st
   }
   // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.
   // The first test spares nearly every job the second, which is costly to set up.
-  if (!/^[ -~]*$/.test(value) && /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(value)) {
+  if (!/^[ -~]*$/.test(value) && charactersOf('Cc', 'Cf', 'Zl', 'Zp').test(value)) {
     throw new StepError(
       `Input ${name} holds a line break or another character that can't be seen: store the value again, as one line, copied from the Developer Tools page.`,
     );
