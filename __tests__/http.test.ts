@@ -2,7 +2,16 @@ import { afterEach, expect, test } from '@jest/globals';
 import { checkProxy, postForm, proxyHost, proxyPasswords } from '../src/dashboard/http';
 import { makeCertificate } from './support/certificate';
 import { startProxy } from './support/proxy';
-import { answer, cutShort, flood, hang, startServer } from './support/scripted-server';
+import {
+  answer,
+  type Behaviour,
+  cutShort,
+  empty,
+  flood,
+  hang,
+  late,
+  startServer,
+} from './support/scripted-server';
 
 const API = 'https://api.formlabs.com';
 
@@ -23,6 +32,14 @@ test('gives status, headers and body', async () => {
     bodyTooLong: false,
   });
   expect(server.requests[0]?.form).toEqual({ a: 'b&c' });
+});
+
+test.each<[string, Behaviour, string]>([
+  ['no body', empty(), ''],
+  ['a body behind its head', late('behind'), 'behind'],
+])('reads %s', async (_name, behaviour, body) => {
+  const server = await startServer({ token: [behaviour] });
+  expect(await post(server.url)).toMatchObject({ complete: true, body, bodyTooLong: false });
 });
 
 test('reads 64 KiB of a body and no more', async () => {
@@ -49,6 +66,19 @@ test('ends with the reason of the signal', async () => {
   const reason = new Error('enough');
   controller.abort(reason);
   expect(await answer).toEqual({ complete: false, body: '', cause: reason });
+});
+
+test('closes the connection with the signal, so that no answer comes in unseen', async () => {
+  const closed = Promise.withResolvers<void>();
+  const server = await startServer({
+    token: [(response) => response.once('close', () => closed.resolve())],
+  });
+  const controller = new AbortController();
+  const answer = post(server.url, controller.signal);
+  await server.received(1);
+  controller.abort();
+  await answer;
+  await closed.promise;
 });
 
 test('goes through the proxy of the environment, and ends with the signal there too', async () => {

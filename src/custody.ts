@@ -55,30 +55,33 @@ export function takeCustody(connection: Connection): Custody {
 
     revokeNow: async (kept) => {
       const unwanted = [...held].filter((token) => token !== kept);
-      if (unwanted.length === 0) return;
-      const last = lastResort(connection, saved);
-      let failure: unknown;
-      for (const token of unwanted) {
-        try {
-          await revokeToken(last, token);
-          held.delete(token);
-          log.info('Revoked a token that was received and cannot be handed out.');
-        } catch (error) {
-          failure = error;
-        }
-      }
-      if (saved) saveTokens([...held]);
-      if (failure === undefined) return;
-      const reason = log.clause(failure);
-      if (!saved) {
-        throw new StepError(
-          `A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`,
-          { cause: failure },
-        );
-      }
-      log.info(`A token that was received is left to the post step to revoke: ${reason}`);
+      if (unwanted.length > 0) await revokeUnwanted(unwanted);
     },
   };
+
+  async function revokeUnwanted(unwanted: readonly string[]): Promise<void> {
+    const last = lastResort(connection, saved);
+    let failure: unknown;
+    for (const token of unwanted) {
+      try {
+        await revokeToken(last, token);
+        held.delete(token);
+        log.info('Revoked a token that was received and cannot be handed out.');
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (saved) saveTokens([...held]);
+    if (failure === undefined) return;
+    const reason = log.clause(failure);
+    if (!saved) {
+      throw new StepError(
+        `A token that could not be saved for the post step was not revoked either and stays valid for up to a day: ${reason}`,
+        { cause: failure },
+      );
+    }
+    log.info(`A token that was received is left to the post step to revoke: ${reason}`);
+  }
 }
 
 /** Goes on after a cancellation until requests have to end; and over the budget, where post knows nothing. */

@@ -1287,11 +1287,20 @@ const BODY_LIMIT_BYTES = 64 * 1024;
  * @param signal ends connection, request and body
  */
 async function postForm(url, form, signal) {
+    const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
+        allowRedirects: false,
+        // One client makes one request. Asked to close the connection, the server would have the step see to
+        // that as well before it ends; kept alive, it ends with the process.
+        keepAlive: true,
+    });
     const received = [];
     try {
-        return await rejectOnAbort(exchange(url, form, signal, received), signal);
+        return await rejectOnAbort(exchange(client, url, form, received), signal);
     }
     catch (error) {
+        // Ends the connection, should the request still be under way: an answer that nobody waits for any more
+        // must not come in.
+        client.dispose();
         const body = Buffer.concat(received).toString();
         return { complete: false, body, cause: signal.aborted ? signal.reason : error };
     }
@@ -1302,11 +1311,9 @@ async function postForm(url, form, signal) {
  * @throws StepError if requests to this URL may go through a proxy whose address can't be read
  */
 function checkProxy(url) {
-    if (new URL(url).protocol !== 'https:')
-        return;
     const name = process.env['https_proxy'] ? 'https_proxy' : 'HTTPS_PROXY';
     const proxy = process.env[name] ?? '';
-    if (proxy === '' || isProxyUrl(proxy))
+    if (proxy === '' || isProxyUrl(proxy) || new URL(url).protocol !== 'https:')
         return;
     throw new step_error_StepError(`${name} is not the address of a proxy: give http://user:password@host:port, with special characters in user and password percent-encoded.`);
 }
@@ -1333,21 +1340,15 @@ function isProxyUrl(text) {
         return false;
     }
 }
-async function exchange(url, form, signal, received) {
-    const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
-        allowRedirects: false,
-        // One client makes one request. Asked to close the connection, the server would have the step see to
-        // that as well before it ends; kept alive, it ends with the process.
-        keepAlive: true,
-    });
-    const { message } = await client.post(url, new URLSearchParams(form).toString(), {
+async function exchange(client, url, form, received) {
+    const { message } = await client.request('POST', url, new URLSearchParams(form).toString(), {
         accept: 'application/json',
         'accept-encoding': 'identity',
         'content-type': 'application/x-www-form-urlencoded',
     });
     let size = 0;
     // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
-    for await (const chunk of message) {
+    for await (const chunk of message.complete ? takeWhole(message) : message) {
         received.push(chunk.subarray(0, BODY_LIMIT_BYTES - size));
         size += chunk.length;
         if (size > BODY_LIMIT_BYTES)
@@ -1356,19 +1357,32 @@ async function exchange(url, form, signal, received) {
     return {
         complete: true,
         status: Number(message.statusCode),
-        headers: message.headers,
+        // Node puts them together when they are looked at, which only a failure does.
+        get headers() {
+            return message.headers;
+        },
         body: Buffer.concat(received).toString(),
         bodyTooLong: size > BODY_LIMIT_BYTES,
     };
 }
+/**
+ * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not
+ * go on to make the connection ready for another request, which takes longer than what the step still has
+ * to do.
+ */
+function takeWhole(message) {
+    const length = message.readableLength;
+    return length === 0 ? [] : [message.read(length)];
+}
 function requestHandler(signal) {
     return {
         prepareRequest(options) {
-            options.signal = signal;
             options.host = withoutBrackets(options.host);
             const agent = options.agent;
             if (isTunnelAgent(agent)) {
-                // The tunnel makes a request of its own to the proxy, which must end with the signal too.
+                // The client disposes of no tunnel. It ends with the signal itself, and so does the request that it
+                // makes to the proxy. Node takes its time to set that up, so other requests go without.
+                options.signal = signal;
                 agent.proxyOptions.signal = signal;
                 agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);
                 // It also uses a deprecated call where the proxy has a password; the warning tells users nothing.
@@ -1896,7 +1910,7 @@ function connect(settings, clientSecret, cancellation) {
 
 ;// CONCATENATED MODULE: ./src/json.ts
 /** Reads JSON. Undefined if the text is no JSON. */
-function parseJson(text) {
+function json_parseJson(text) {
     try {
         return JSON.parse(text);
     }
@@ -1911,7 +1925,7 @@ function parseJson(text) {
  *   text is no JSON object.
  */
 function json_parseJsonObject(text) {
-    const value = parseJson(text);
+    const value = json_parseJson(text);
     if (typeof value !== 'object' || value === null || Array.isArray(value))
         return undefined;
     return new Map(Object.entries(value));
@@ -2132,8 +2146,8 @@ const TOKEN_LIMIT = 8_192;
 const TOKENS_LIMIT = 8;
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
-/** The field of an access token in any text, so also in a body that broke off behind it. */
-const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*"(?:[^"\\]|\\.)+"/g;
+/** What stands behind the name of a field that holds a string, in any text: also in a body that broke off there. */
+const STRING_VALUE = /^\s*:\s*("(?:[^"\\]|\\.)+")/;
 /**
  * Checks the 200 answer of the token endpoint (RFC 6749, section 5.1).
  *
@@ -2163,10 +2177,9 @@ function token_answer_readTokenAnswer(answer, requestedAt) {
 }
 /** Finds every access token in an answer, whether or not it can be accepted or is even complete. */
 function token_answer_findTokens(body) {
-    const fields = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([field]) => `{${field}}`);
-    const tokens = [...fields, body]
-        .map((object) => parseJsonObject(object)?.get('access_token'))
-        .filter((token) => typeof token === 'string');
+    const [, ...rests] = body.split('"access_token"');
+    const values = rests.map((rest) => parseJson(STRING_VALUE.exec(rest)?.[1] ?? ''));
+    const tokens = [...values, parseJsonObject(body)?.get('access_token')].filter((token) => typeof token === 'string');
     return [...new Set(tokens)]
         .filter((token) => token.trim() !== '' && token.length <= TOKEN_LIMIT)
         .slice(0, TOKENS_LIMIT);
@@ -2405,7 +2418,7 @@ function loadSettings() {
 }
 /** The tokens that the main step saved: none if it ended before it had one. */
 function loadTokens() {
-    const saved = parseJson(getState(TOKENS));
+    const saved = json_parseJson(getState(TOKENS));
     return Array.isArray(saved) ? saved.filter((token) => typeof token === 'string') : [];
 }
 /** When the token expires, ISO 8601 in UTC; undefined if the API did not say. */

@@ -43,10 +43,19 @@ export async function postForm(
   form: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<HttpAnswer | NoAnswer> {
+  const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
+    allowRedirects: false,
+    // One client makes one request. Asked to close the connection, the server would have the step see to
+    // that as well before it ends; kept alive, it ends with the process.
+    keepAlive: true,
+  });
   const received: Buffer[] = [];
   try {
-    return await rejectOnAbort(exchange(url, form, signal, received), signal);
+    return await rejectOnAbort(exchange(client, url, form, received), signal);
   } catch (error) {
+    // Ends the connection, should the request still be under way: an answer that nobody waits for any more
+    // must not come in.
+    client.dispose();
     const body = Buffer.concat(received).toString();
     return { complete: false, body, cause: signal.aborted ? signal.reason : error };
   }
@@ -58,10 +67,9 @@ export async function postForm(
  * @throws StepError if requests to this URL may go through a proxy whose address can't be read
  */
 export function checkProxy(url: string): void {
-  if (new URL(url).protocol !== 'https:') return;
   const name = process.env['https_proxy'] ? 'https_proxy' : 'HTTPS_PROXY';
   const proxy = process.env[name] ?? '';
-  if (proxy === '' || isProxyUrl(proxy)) return;
+  if (proxy === '' || isProxyUrl(proxy) || new URL(url).protocol !== 'https:') return;
   throw new StepError(
     `${name} is not the address of a proxy: give http://user:password@host:port, with special characters in user and password percent-encoded.`,
   );
@@ -93,25 +101,19 @@ function isProxyUrl(text: string): boolean {
 }
 
 async function exchange(
+  client: HttpClient,
   url: string,
   form: Readonly<Record<string, string>>,
-  signal: AbortSignal,
   received: Buffer[],
 ): Promise<HttpAnswer> {
-  const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
-    allowRedirects: false,
-    // One client makes one request. Asked to close the connection, the server would have the step see to
-    // that as well before it ends; kept alive, it ends with the process.
-    keepAlive: true,
-  });
-  const { message } = await client.post(url, new URLSearchParams(form).toString(), {
+  const { message } = await client.request('POST', url, new URLSearchParams(form).toString(), {
     accept: 'application/json',
     'accept-encoding': 'identity',
     'content-type': 'application/x-www-form-urlencoded',
   });
   let size = 0;
   // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
-  for await (const chunk of message as AsyncIterable<Buffer>) {
+  for await (const chunk of message.complete ? takeWhole(message) : message) {
     received.push(chunk.subarray(0, BODY_LIMIT_BYTES - size));
     size += chunk.length;
     if (size > BODY_LIMIT_BYTES) break;
@@ -119,20 +121,34 @@ async function exchange(
   return {
     complete: true,
     status: Number(message.statusCode),
-    headers: message.headers,
+    // Node puts them together when they are looked at, which only a failure does.
+    get headers() {
+      return message.headers;
+    },
     body: Buffer.concat(received).toString(),
     bodyTooLong: size > BODY_LIMIT_BYTES,
   };
 }
 
+/**
+ * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not
+ * go on to make the connection ready for another request, which takes longer than what the step still has
+ * to do.
+ */
+function takeWhole(message: IncomingMessage): Buffer[] {
+  const length = message.readableLength;
+  return length === 0 ? [] : [message.read(length)];
+}
+
 function requestHandler(signal: AbortSignal) {
   return {
     prepareRequest(options: RequestOptions): void {
-      options.signal = signal;
       options.host = withoutBrackets(options.host);
       const agent: unknown = options.agent;
       if (isTunnelAgent(agent)) {
-        // The tunnel makes a request of its own to the proxy, which must end with the signal too.
+        // The client disposes of no tunnel. It ends with the signal itself, and so does the request that it
+        // makes to the proxy. Node takes its time to set that up, so other requests go without.
+        options.signal = signal;
         agent.proxyOptions.signal = signal;
         agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);
         // It also uses a deprecated call where the proxy has a password; the warning tells users nothing.

@@ -1,4 +1,4 @@
-import { parseJsonObject } from '../json';
+import { parseJson, parseJsonObject } from '../json';
 import { explainUnusable, isPage } from './explain';
 import type { Failure } from './failure';
 import type { HttpAnswer } from './http';
@@ -19,8 +19,8 @@ const TOKENS_LIMIT = 8;
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
 
-/** The field of an access token in any text, so also in a body that broke off behind it. */
-const ACCESS_TOKEN_FIELD = /"access_token"\s*:\s*"(?:[^"\\]|\\.)+"/g;
+/** What stands behind the name of a field that holds a string, in any text: also in a body that broke off there. */
+const STRING_VALUE = /^\s*:\s*("(?:[^"\\]|\\.)+")/;
 
 /**
  * Checks the 200 answer of the token endpoint (RFC 6749, section 5.1).
@@ -49,10 +49,11 @@ export function readTokenAnswer(answer: HttpAnswer, requestedAt: number): Access
 
 /** Finds every access token in an answer, whether or not it can be accepted or is even complete. */
 export function findTokens(body: string): string[] {
-  const fields = [...body.matchAll(ACCESS_TOKEN_FIELD)].map(([field]) => `{${field}}`);
-  const tokens = [...fields, body]
-    .map((object) => parseJsonObject(object)?.get('access_token'))
-    .filter((token) => typeof token === 'string');
+  const [, ...rests] = body.split('"access_token"');
+  const values = rests.map((rest) => parseJson(STRING_VALUE.exec(rest)?.[1] ?? ''));
+  const tokens = [...values, parseJsonObject(body)?.get('access_token')].filter(
+    (token) => typeof token === 'string',
+  );
   return [...new Set(tokens)]
     .filter((token) => token.trim() !== '' && token.length <= TOKEN_LIMIT)
     .slice(0, TOKENS_LIMIT);
