@@ -10,9 +10,10 @@ import { ACTION_DIR, parseFileCommands } from './runner.mts';
 /**
  * `npm run bench`: what a step costs from its start to its end, beside a plain script that does the same
  * (floor.cjs). All arms run in turn, in many rounds, so that a slow moment of the machine hits all of
- * them, and each run is compared with the floor of its own round. A table in Markdown comes out.
+ * them, and each run is compared with the floor of its own round. The turn is another one in each round,
+ * since what ran before leaves the processor's caches warm or cold. A table in Markdown comes out.
  */
-const USAGE = 'Usage: npm run bench -- [--rounds 100]';
+const USAGE = 'Usage: npm run bench -- [--rounds 150]';
 
 /** Memory is measured in rounds of its own, since asking for it takes time. A few will do: it hardly varies. */
 const MEMORY_ROUNDS = 5;
@@ -53,7 +54,7 @@ interface Run {
 }
 
 async function main(): Promise<void> {
-  const { rounds } = readNumbers({ rounds: 100 }, USAGE);
+  const { rounds } = readNumbers({ rounds: 150 }, USAGE);
   const { cert, private: key } = await generate([{ name: 'commonName', value: 'localhost' }], {
     keyType: 'ec',
     algorithm: 'sha256',
@@ -69,7 +70,7 @@ async function main(): Promise<void> {
     const run = createRunner(tempDir, cert, `https://localhost:${port}`);
     const arms = listArms(run);
     for (let round = 0; round <= rounds; round += 1) {
-      for (const arm of arms) {
+      for (const arm of shuffled(arms)) {
         const { ms } = run(arm);
         // The first round only warms up.
         if (round > 0) arm.ms.push(ms);
@@ -83,6 +84,13 @@ async function main(): Promise<void> {
     server.kill();
     rmSync(tempDir, { recursive: true, force: true });
   }
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
 }
 
 function listArms(run: (arm: Arm) => Run): Arm[] {
