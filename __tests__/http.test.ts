@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { checkProxy, postForm, proxyHost, proxyPasswords } from '../src/dashboard/http';
 import { makeCertificate } from './support/certificate';
+import { cleanup } from './support/cleanup';
 import { startProxy } from './support/proxy';
 import {
   answer,
@@ -81,7 +84,7 @@ test('closes the connection with the signal, so that no answer comes in unseen',
   await closed.promise;
 });
 
-test('goes through the proxy of the environment, and ends with the signal there too', async () => {
+test('goes through the proxy of the environment', async () => {
   const certificate = await makeCertificate();
   const server = await startServer({}, { tls: certificate });
   const proxy = await startProxy({ target: server });
@@ -90,6 +93,23 @@ test('goes through the proxy of the environment, and ends with the signal there 
     cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
   });
   expect(proxy.connects).toEqual(['dashboard.test:443']);
+});
+
+test.each([
+  ['a proxy that is silent', true],
+  ['a proxy with a silent host behind it', false],
+])('closes the connection to %s with the signal', async (_name, silent) => {
+  const host = createServer(() => undefined).listen(0, '127.0.0.1');
+  await once(host, 'listening');
+  cleanup(() => host.close());
+  const proxy = await startProxy({ target: host.address() as AddressInfo, silent });
+  process.env['https_proxy'] = `http://${proxy.host}`;
+  const controller = new AbortController();
+  const answer = post('https://dashboard.test', controller.signal);
+  await (silent ? proxy.asked : once(host, 'connection'));
+  controller.abort();
+  await answer;
+  await proxy.left;
 });
 
 test('knows the proxy, and keeps its password apart', () => {

@@ -8,6 +8,10 @@ export interface Proxy {
   readonly host: string;
   /** What it was asked to connect to. */
   readonly connects: readonly string[];
+  /** Resolves when it has been asked to connect. */
+  readonly asked: Promise<void>;
+  /** Resolves when the one who asked has closed the connection. */
+  readonly left: Promise<void>;
 }
 
 export interface ProxyOptions {
@@ -25,13 +29,17 @@ export interface ProxyOptions {
 /** A real CONNECT proxy. Whatever the name that it is asked for, it connects to the target. */
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const connects: string[] = [];
+  const asked = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
   const server = options.tls ? createTlsServer(options.tls) : createServer();
   const sockets = new Set<Duplex>();
 
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     connects.push(request.url ?? '');
+    asked.resolve();
+    socket.once('end', left.resolve).once('close', left.resolve);
     socket.on('error', () => socket.destroy());
-    if (options.silent) return;
+    if (options.silent) return void socket.resume();
     const wanted =
       options.credentials && `Basic ${Buffer.from(options.credentials).toString('base64')}`;
     const status =
@@ -49,5 +57,6 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     server.close();
     for (const socket of sockets) socket.destroy();
   });
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, connects };
+  const { port } = server.address() as AddressInfo;
+  return { host: `127.0.0.1:${port}`, connects, asked: asked.promise, left: left.promise };
 }
