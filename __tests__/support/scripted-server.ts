@@ -136,14 +136,6 @@ export function page(status: number): Behaviour {
   });
 }
 
-/** Sends the head, and the body when the head has left. */
-export function late(body: string): Behaviour {
-  return (response) => {
-    response.writeHead(200).flushHeaders();
-    setImmediate(() => response.end(body));
-  };
-}
-
 /** Never answers. */
 export function hang(): Behaviour {
   return () => undefined;

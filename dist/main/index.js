@@ -1295,6 +1295,7 @@ async function postForm(url, form, signal) {
     });
     const received = [];
     try {
+        signal.throwIfAborted();
         return await rejectOnAbort(exchange(client, url, form, received), signal);
     }
     catch (error) {
@@ -1380,8 +1381,8 @@ function requestHandler(signal) {
             options.host = withoutBrackets(options.host);
             const agent = options.agent;
             if (isTunnelAgent(agent)) {
-                // The client disposes of no tunnel. It ends with the signal itself, and so does the request that it
-                // makes to the proxy. Node takes its time to set that up, so other requests go without.
+                // The client disposes of no tunnel, so both the request in it and the tunnel's own to the proxy
+                // get the signal. Others go without: Node takes its time to set that up.
                 options.signal = signal;
                 agent.proxyOptions.signal = signal;
                 agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);

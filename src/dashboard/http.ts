@@ -51,6 +51,7 @@ export async function postForm(
   });
   const received: Buffer[] = [];
   try {
+    signal.throwIfAborted();
     return await rejectOnAbort(exchange(client, url, form, received), signal);
   } catch (error) {
     // Ends the connection, should the request still be under way: an answer that nobody waits for any more
@@ -146,8 +147,8 @@ function requestHandler(signal: AbortSignal) {
       options.host = withoutBrackets(options.host);
       const agent: unknown = options.agent;
       if (isTunnelAgent(agent)) {
-        // The client disposes of no tunnel. It ends with the signal itself, and so does the request that it
-        // makes to the proxy. Node takes its time to set that up, so other requests go without.
+        // The client disposes of no tunnel, so both the request in it and the tunnel's own to the proxy
+        // get the signal. Others go without: Node takes its time to set that up.
         options.signal = signal;
         agent.proxyOptions.signal = signal;
         agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);
