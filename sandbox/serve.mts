@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
+import { wholeNumber } from '../tools/options.mts';
 import { startDashboard } from './dashboard.mts';
-import { wholeNumber } from './options.mts';
 
 // `npm run sandbox`: the embedded Dashboard alone, until it is stopped.
 

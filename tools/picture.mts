@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { ACTION_DIR } from './runner.mts';
+import { ACTION_DIR } from '../sandbox/runner.mts';
 
 /**
  * `npm run picture`: runs `npm start` and makes docs/job-log.svg from what it prints, line by line. Two
@@ -48,7 +48,7 @@ function runStart(): string[] {
   };
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [join(import.meta.dirname, 'start.mts')],
+    [join(ACTION_DIR, 'sandbox', 'start.mts')],
     { env, encoding: 'utf8' },
   );
   if (status !== 0) throw new Error(`npm start failed (${status}):\n${stdout}${stderr}`);

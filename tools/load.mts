@@ -1,6 +1,6 @@
-import { type Dashboard, startDashboard } from './dashboard.mts';
+import { type Dashboard, startDashboard } from '../sandbox/dashboard.mts';
+import { createJob, type StepResult } from '../sandbox/runner.mts';
 import { readNumbers } from './options.mts';
-import { createJob, type StepResult } from './runner.mts';
 
 /**
  * `npm run load`: many whole jobs, some at a time, on one embedded Dashboard with a rate limit. Ends with

@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
+import { ACTION_DIR, parseFileCommands } from '../sandbox/runner.mts';
 import { readNumbers } from './options.mts';
-import { ACTION_DIR, parseFileCommands } from './runner.mts';
 
 /**
  * `npm run bench`: what a step costs from its start to its end, beside a plain script that does the same
