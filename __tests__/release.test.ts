@@ -1,0 +1,151 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { ACTION_DIR } from '../sandbox/runner.mts';
+
+/** A release as the API lists it. */
+interface Release {
+  id: number;
+  tag_name: string;
+  draft: boolean;
+  prerelease: boolean;
+}
+
+/**
+ * Stands in for GitHub's command line: notes each call, and answers what the scripts ask for. The
+ * filters that they pass to it are not run; it knows what they come to.
+ */
+const FAKE_GH = `#!/usr/bin/env bash
+printf '%s\\n' "$*" >> "$GH_CALLS"
+case "$*" in
+  *'select(.tag_name'*) cat "$GH_FOLDER/by-tag" ;;
+  *'select(.draft'*) cat "$GH_FOLDER/published" ;;
+  *'matching-refs'*) cat "$GH_FOLDER/major-tag" ;;
+  *'/commits/'*) echo c0ffee ;;
+esac
+`;
+
+const folder = mkdtempSync(join(tmpdir(), 'formlabs-dashboard-token-release-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+
+function published(tag: string): Release {
+  return { id: 1, tag_name: tag, draft: false, prerelease: false };
+}
+
+function run(script: string, args: string[], releases: Release[], majorTag = '') {
+  const [tag = ''] = args;
+  const lines = (list: string[]) => list.map((line) => `${line}\n`).join('');
+  const calls = join(folder, 'calls');
+  const files = {
+    gh: FAKE_GH,
+    calls: '',
+    'by-tag': lines(
+      releases.filter((r) => r.tag_name === tag).map(({ id, draft }) => `${id} ${draft}`),
+    ),
+    published: lines(
+      releases.filter((r) => !r.draft && !r.prerelease).map(({ tag_name }) => tag_name),
+    ),
+    'major-tag': majorTag,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(folder, name), text, { mode: 0o755 });
+  }
+  const { status, stdout, stderr } = spawnSync('bash', [join(ACTION_DIR, '.ci', script), ...args], {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      PATH: `${folder}${delimiter}${process.env['PATH']}`,
+      GH_CALLS: calls,
+      GH_FOLDER: folder,
+      GITHUB_REPOSITORY: 'owner/name',
+      GITHUB_SERVER_URL: 'https://github.test',
+    },
+  });
+  return { status, output: stdout + stderr, calls: readFileSync(calls, 'utf8').split('\n') };
+}
+
+// The scripts run on GitHub's Linux.
+const onUnix = process.platform === 'win32' ? describe.skip : describe;
+
+onUnix('.ci/draft-release', () => {
+  const TAG = 'v1.0.0';
+
+  test('makes a draft of the tag, with its notes and its files, and publishes nothing', () => {
+    const { status, calls } = run('draft-release', [TAG, 'a.tar.gz', 'b.jsonl'], []);
+    const create = calls.slice(1).join('\n');
+    expect(status).toBe(0);
+    expect(create).toMatch(/^release create v1\.0\.0 --draft --verify-tag /);
+    expect(create).toContain('### Added');
+    expect(create).toMatch(/ a\.tar\.gz b\.jsonl$/m);
+    expect(create).not.toContain('draft=false');
+  });
+
+  test('takes the place of every draft that an earlier run left', () => {
+    const drafts = [7, 8].map((id) => ({ ...published(TAG), id, draft: true }));
+    const { status, calls } = run('draft-release', [TAG], [...drafts, published('v0.9.0')]);
+    const deleted = calls.filter((call) => call.includes('DELETE'));
+    expect(status).toBe(0);
+    expect(deleted).toEqual([
+      'api --silent --method DELETE repos/owner/name/releases/7',
+      'api --silent --method DELETE repos/owner/name/releases/8',
+    ]);
+  });
+
+  test('fails where a release was published already, with what to do', () => {
+    const { status, output, calls } = run('draft-release', [TAG], [published(TAG)]);
+    expect(status).toBe(1);
+    expect(output).toMatch(/^::error::v1\.0\.0 is published already.+Delete that release/m);
+    expect(calls.join()).not.toMatch(/create|DELETE/);
+  });
+
+  test('fails where the changelog says nothing of the version', () => {
+    const { status, output, calls } = run('draft-release', ['v999.0.0'], []);
+    expect(status).toBe(1);
+    expect(output).toContain('CHANGELOG.md says nothing of version 999.0.0');
+    expect(calls).toEqual(['']);
+  });
+});
+
+onUnix('.ci/move-major-tag', () => {
+  const MOVE = 'api --silent --method PATCH repos/owner/name/git/refs/tags/v1';
+  const CREATE = 'api --silent --method POST repos/owner/name/git/refs';
+
+  test('moves the major tag to the newest release of its major version', () => {
+    const releases = ['v1.9.0', 'v1.10.0', 'v2.0.0'].map(published);
+    const { status, calls } = run('move-major-tag', ['v1.10.0'], releases, 'refs/tags/v1');
+    expect(status).toBe(0);
+    expect(calls).toContainEqual(`${MOVE} --raw-field sha=c0ffee --field force=true`);
+  });
+
+  test('makes the major tag with the first release', () => {
+    const { status, calls } = run('move-major-tag', ['v1.0.0'], [published('v1.0.0')]);
+    expect(status).toBe(0);
+    expect(calls).toContainEqual(`${CREATE} --raw-field ref=refs/tags/v1 --raw-field sha=c0ffee`);
+  });
+
+  test('leaves it alone where a newer release is published', () => {
+    const releases = ['v1.10.0', 'v1.9.1'].map(published);
+    const { status, output, calls } = run('move-major-tag', ['v1.9.1'], releases, 'refs/tags/v1');
+    expect(status).toBe(0);
+    expect(output).toContain('v1 stays where it is, since v1.10.0 is newer than v1.9.1.');
+    expect(calls.join()).not.toMatch(/PATCH|POST/);
+  });
+
+  test('is not held back by a newer tag whose release failed, or is a draft or a prerelease', () => {
+    const releases = [
+      published('v1.2.1'),
+      { ...published('v1.3.0'), draft: true },
+      { ...published('v1.4.0'), prerelease: true },
+    ];
+    const { calls } = run('move-major-tag', ['v1.2.1'], releases, 'refs/tags/v1');
+    expect(calls.join('\n')).toContain(MOVE);
+  });
+
+  test('fails for what is no version', () => {
+    const { status, output } = run('move-major-tag', ['v1'], []);
+    expect(status).toBe(1);
+    expect(output).toMatch(/^::error::v1 is no version tag/);
+  });
+});
