@@ -36,9 +36,8 @@ const LISTS: Record<string, readonly unknown[]> = {
   [`${API}/cartridges/`]: CARTRIDGES,
 };
 
-/** So short that every list has more pages than one. */
-const PAGE_LENGTH = 10;
-const LONGEST_PAGE = 100;
+/** However many are asked for, a page has no more: so every list has more pages than one. */
+const LONGEST_PAGE = 10;
 
 /** Starts a Dashboard on the loopback interface, with tokens of its own and printers that are made up. */
 export async function startDashboard(options: DashboardOptions = {}): Promise<Dashboard> {
@@ -71,7 +70,8 @@ export async function startDashboard(options: DashboardOptions = {}): Promise<Da
     }
     const resource = find(url);
     if (resource === undefined) return { status: 404, headers: HTML, body: '<h1>Not Found</h1>' };
-    return refuse(request, oauth.accepts) ?? resource();
+    const answer = refuse(request, oauth.accepts) ?? resource();
+    return { ...answer, headers: { allow: 'GET, HEAD, OPTIONS', ...answer.headers } };
   }
 
   const server = createServer((request, response) => {
@@ -115,7 +115,7 @@ function find(url: URL): (() => Answer) | undefined {
 
 /** One page of a list, with the addresses of those beside it, as Django REST framework has them. */
 function page(list: readonly unknown[], url: URL): Answer {
-  const length = Math.min(Number(url.searchParams.get('per_page')) || PAGE_LENGTH, LONGEST_PAGE);
+  const length = Math.min(Number(url.searchParams.get('per_page')) || LONGEST_PAGE, LONGEST_PAGE);
   const number = Number(url.searchParams.get('page') ?? 1);
   const last = Math.ceil(list.length / length);
   if (!(Number.isInteger(number) && number >= 1 && number <= last)) {
@@ -149,14 +149,13 @@ function refuse(
         : ',error="invalid_token",error_description="The access token is invalid."';
     return {
       ...json(401, { detail: 'Authentication credentials were not provided.' }),
-      headers: { 'www-authenticate': `Bearer realm="api"${reason}`, ...READ_ONLY },
+      headers: { 'www-authenticate': `Bearer realm="api"${reason}` },
     };
   }
   if (method === 'GET' || method === 'HEAD') return undefined;
-  return { ...json(405, { detail: `Method "${method}" not allowed.` }), headers: READ_ONLY };
+  return json(405, { detail: `Method "${method}" not allowed.` });
 }
 
-const READ_ONLY = { allow: 'GET, HEAD, OPTIONS' };
 const POST_ONLY: Answer = { status: 405, headers: { ...HTML, allow: 'POST, OPTIONS' }, body: '' };
 
 /** The fields of a form. What comes as another content type has none, as in Django. */
