@@ -232,6 +232,15 @@ example('an example shows the answer of a Dashboard that refuses', async () => {
   expect(run.log).toContain('"detail":"Authentication credentials were not provided."');
 });
 
+example('an example waits where the Dashboard asks it to', async () => {
+  const formlabs = await startFormlabs({ requestsPerSecond: 1 });
+  const run = await runOn(formlabs, 'examples/list-printers.yml');
+  expectHeld(run, formlabs);
+  // What was refused is no part of what was asked for.
+  expect(formlabs.requests().filter((request) => request.startsWith('GET'))).toHaveLength(2);
+  expect(run.summary).toMatch(/^\| Serial .*\n.*\n\| Form4-EagerOtter/);
+});
+
 test('every example is run here', () => {
   const source = readFileSync(import.meta.filename, 'utf8');
   for (const name of readdirSync(join(ACTION_DIR, 'examples'))) {

@@ -216,7 +216,11 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
     env: {},
     shell: job.defaults?.run?.shell,
   };
-  Object.assign(scope.env, fillIn(job.env, scope), options.env);
+  Object.assign(scope.env, fillIn(job.env, scope));
+  for (const [name, value] of Object.entries(options.env ?? {})) {
+    if (!(name in scope.env)) throw new Error(`${path} does not set ${name}.`);
+    scope.env[name] = value;
+  }
   await runSteps(job.steps, scope);
   for (const post of posts.reverse()) await post();
 
