@@ -17,6 +17,8 @@ def getaddrinfo(host, port, *args, **kwargs):
 def load_certs(context, *args, **kwargs):
     load_default_certs(context, *args, **kwargs)
     context.load_verify_locations(os.environ["TEST_FORMLABS_CA"])
+    # Python 3.13 insists on an identifier that certificates made on the spot do not have.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
 
 socket.getaddrinfo = getaddrinfo
