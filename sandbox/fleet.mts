@@ -235,7 +235,7 @@ const BISON = 'Form4-WiseBison';
 const CRANE = 'Form4-ProudCrane';
 const MOTH = 'Form4-QuietMoth';
 
-/** The finished prints, two on each of three printers and more of the first: three pages in all. */
+/** The prints that are over, by turns on three printers. */
 const FINISHED = Array.from({ length: 23 }, (_, index) =>
   printRun({
     number: index + 1,
