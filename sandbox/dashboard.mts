@@ -1,7 +1,8 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import Provider, { type Adapter, type AdapterPayload, type Configuration } from 'oidc-provider';
+import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from './fleet.mts';
+import { type Answer, createOAuth, HTML } from './oauth.mts';
 
 /** The embedded Dashboard: what the real one says of tokens, and of printers. */
 export interface Dashboard {
@@ -12,6 +13,8 @@ export interface Dashboard {
   issuedTokens: () => number;
   /** Tokens that were issued and neither revoked nor expired. */
   liveTokens: () => number;
+  /** Whether this token is one of the live ones. */
+  accepts: (token: string) => boolean;
   /** Requests answered so far, by method and path. */
   requests: () => readonly string[];
   close: () => Promise<void>;
@@ -26,75 +29,70 @@ export interface DashboardOptions {
   requestsPerSecond?: number;
 }
 
-const TOKEN_PATH = '/developer/v1/o/token/';
-const REVOKE_PATH = '/developer/v1/o/revoke_token/';
-const PRINTERS_PATH = '/developer/v1/printers/';
-const LIVE_TOKENS_PATH = '/sandbox/live-tokens';
+const API = '/developer/v1';
+const LISTS: Record<string, readonly unknown[]> = {
+  [`${API}/prints/`]: PRINTS,
+  [`${API}/tanks/`]: TANKS,
+  [`${API}/cartridges/`]: CARTRIDGES,
+};
 
-const PRINTERS = [
-  { serial: 'Form4-EagerOtter', alias: 'Prototyping 1', printer_status: { status: 'IDLE' } },
-  { serial: 'Form4L-CalmHeron', alias: 'Production 1', printer_status: { status: 'PRINTING' } },
-  { serial: 'Fuse1-BraveLynx', alias: 'Nylon', printer_status: { status: 'IDLE' } },
-];
+/** However many are asked for, a page has no more: so every list has more pages than one. */
+const LONGEST_PAGE = 10;
 
-const ONE_DAY_SECONDS = 86_400;
-
-/**
- * Starts a Dashboard on the loopback interface. Tokens are issued and revoked by `oidc-provider`, a
- * certified OAuth server; the printers are made up.
- */
+/** Starts a Dashboard on the loopback interface, with tokens of its own and printers that are made up. */
 export async function startDashboard(options: DashboardOptions = {}): Promise<Dashboard> {
   const clientId = options.clientId ?? 'sandbox-client';
   const clientSecret = options.clientSecret ?? randomBytes(24).toString('base64url');
-  const tokens = new Map<string, AdapterPayload>();
+  const oauth = createOAuth(clientId, clientSecret);
   const requests: string[] = [];
-  let issued = 0;
-
-  const isLive = (payload: AdapterPayload | undefined) =>
-    payload !== undefined && (payload.exp ?? 0) * 1_000 > Date.now();
-  const liveTokens = () => [...tokens.values()].filter(isLive).length;
   const admit = rateLimiter(options.requestsPerSecond ?? Number.POSITIVE_INFINITY);
 
-  const server = createServer();
+  async function respond(request: IncomingMessage): Promise<Answer> {
+    const { method = '', headers } = request;
+    // As Django behind a server that ends TLS builds the address that a client sees.
+    const url = new URL(
+      request.url ?? '',
+      `${headers['x-forwarded-proto'] ?? 'http'}://${headers.host}`,
+    );
+    if (url.pathname === '/sandbox/live-tokens') return json(200, { live: oauth.liveTokens() });
+
+    requests.push(`${method} ${request.url}`);
+    const retryAfter = admit();
+    if (retryAfter > 0) {
+      const detail = `Request was throttled. Expected available in ${retryAfter} second.`;
+      return { ...json(429, { detail }), headers: { 'retry-after': String(retryAfter) } };
+    }
+    switch (url.pathname) {
+      case `${API}/o/token/`:
+        return method === 'POST' ? oauth.token(await readForm(request)) : POST_ONLY;
+      case `${API}/o/revoke_token/`:
+        return method === 'POST' ? oauth.revoke(await readForm(request)) : POST_ONLY;
+    }
+    const resource = find(url);
+    if (resource === undefined) return { status: 404, headers: HTML, body: '<h1>Not Found</h1>' };
+    const answer = refuse(request, oauth.accepts) ?? resource();
+    return { ...answer, headers: { allow: 'GET, HEAD, OPTIONS', ...answer.headers } };
+  }
+
+  const server = createServer((request, response) => {
+    // What fails is a request that broke off, or one whose address is none.
+    respond(request).then(
+      (answer) => send(response, answer),
+      () => response.destroy(),
+    );
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-
-  const provider = new Provider(url, configuration(clientId, clientSecret, tokens));
-  provider.on('client_credentials.saved', () => {
-    issued += 1;
-  });
-  const oauth = provider.callback();
-
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (request.url === LIVE_TOKENS_PATH) return sendJson(response, 200, { live: liveTokens() });
-    requests.push(`${request.method} ${request.url}`);
-    const retryAfter = admit();
-    if (retryAfter > 0) {
-      response.setHeader('retry-after', String(retryAfter));
-      const detail = `Request was throttled. Expected available in ${retryAfter} second.`;
-      return sendJson(response, 429, { detail });
-    }
-    if (request.url === PRINTERS_PATH) {
-      const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-      return isLive(tokens.get(token))
-        ? sendJson(response, 200, PRINTERS)
-        : sendJson(response, 401, { detail: 'Authentication credentials were not provided.' });
-    }
-    if (request.url !== TOKEN_PATH && request.url !== REVOKE_PATH) {
-      return sendJson(response, 404, { detail: 'Not found.' });
-    }
-    return void oauth(request, response);
-  });
 
   return {
-    url,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     clientId,
     clientSecret,
-    issuedTokens: () => issued,
-    liveTokens,
+    issuedTokens: oauth.issuedTokens,
+    liveTokens: oauth.liveTokens,
+    accepts: oauth.accepts,
     requests: () => requests,
     close: () =>
       new Promise((resolve) => {
@@ -104,54 +102,70 @@ export async function startDashboard(options: DashboardOptions = {}): Promise<Da
   };
 }
 
-function configuration(
-  clientId: string,
-  clientSecret: string,
-  tokens: Map<string, AdapterPayload>,
-): Configuration {
-  return {
-    adapter: (name: string) => memoryAdapter(name === 'ClientCredentials' ? tokens : new Map()),
-    // Nothing is signed here, but without a key of its own the server warns of its built-in one.
-    jwks: {
-      keys: [
-        generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }),
-      ],
-    },
-    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
-    clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    clients: [
-      {
-        client_id: clientId,
-        client_secret: clientSecret,
-        token_endpoint_auth_method: 'client_secret_post',
-        grant_types: ['client_credentials'],
-        redirect_uris: [],
-        response_types: [],
-      },
-    ],
-    features: {
-      clientCredentials: { enabled: true },
-      revocation: { enabled: true, allowedPolicy: () => true },
-      devInteractions: { enabled: false },
-    },
-    routes: { token: TOKEN_PATH, revocation: REVOKE_PATH },
-    scopes: ['developer-api'],
-    ttl: { ClientCredentials: ONE_DAY_SECONDS },
-  };
+/** What is at this address, for those who may see it. */
+function find(url: URL): (() => Answer) | undefined {
+  if (url.pathname === `${API}/printers/`) return () => json(200, PRINTERS);
+  const list = LISTS[url.pathname];
+  if (list !== undefined) return () => page(list, url);
+  const serial = /^\/developer\/v1\/printers\/([^/]+)\/$/.exec(url.pathname)?.[1];
+  if (serial === undefined) return undefined;
+  const printer = PRINTERS.find((candidate) => candidate.serial === decodeURIComponent(serial));
+  return () => (printer === undefined ? json(404, { detail: 'Not found.' }) : json(200, printer));
 }
 
-/** What oidc-provider asks of a store, for the few things that the client credentials grant keeps. */
-function memoryAdapter(store: Map<string, AdapterPayload>): Adapter {
-  const nothing = async () => undefined;
-  return {
-    upsert: async (id, payload) => void store.set(id, payload),
-    find: async (id) => store.get(id),
-    destroy: async (id) => void store.delete(id),
-    findByUserCode: nothing,
-    findByUid: nothing,
-    consume: nothing,
-    revokeByGrantId: nothing,
+/** One page of a list, with the addresses of those beside it, as Django REST framework has them. */
+function page(list: readonly unknown[], url: URL): Answer {
+  const length = Math.min(Number(url.searchParams.get('per_page')) || LONGEST_PAGE, LONGEST_PAGE);
+  const number = Number(url.searchParams.get('page') ?? 1);
+  const last = Math.ceil(list.length / length);
+  if (!(Number.isInteger(number) && number >= 1 && number <= last)) {
+    return json(404, { detail: 'Invalid page.' });
+  }
+  const address = (wanted: number) => {
+    if (wanted < 1 || wanted > last) return null;
+    const there = new URL(url);
+    if (wanted === 1) there.searchParams.delete('page');
+    else there.searchParams.set('page', String(wanted));
+    return there.href;
   };
+  return json(200, {
+    count: list.length,
+    next: address(number + 1),
+    previous: address(number - 1),
+    results: list.slice((number - 1) * length, number * length),
+  });
+}
+
+/** Why a request may not see what it asks for; undefined if it may. */
+function refuse(
+  { method, headers }: IncomingMessage,
+  accepts: (token: string) => boolean,
+): Answer | undefined {
+  const token = /^bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1];
+  if (token === undefined || !accepts(token)) {
+    const reason =
+      token === undefined
+        ? ''
+        : ',error="invalid_token",error_description="The access token is invalid."';
+    return {
+      ...json(401, { detail: 'Authentication credentials were not provided.' }),
+      headers: { 'www-authenticate': `Bearer realm="api"${reason}` },
+    };
+  }
+  if (method === 'GET' || method === 'HEAD') return undefined;
+  return json(405, { detail: `Method "${method}" not allowed.` });
+}
+
+const POST_ONLY: Answer = { status: 405, headers: { ...HTML, allow: 'POST, OPTIONS' }, body: '' };
+
+/** The fields of a form. What comes as another content type has none, as in Django. */
+async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
+  let body = '';
+  for await (const chunk of request.setEncoding('utf8')) body += chunk;
+  const isForm = /^application\/x-www-form-urlencoded\b/.test(
+    request.headers['content-type'] ?? '',
+  );
+  return new URLSearchParams(isForm ? body : '');
 }
 
 /** Counts requests in windows of one second. Gives the seconds to wait, 0 for a request that has room. */
@@ -169,7 +183,11 @@ function rateLimiter(requestsPerSecond: number): () => number {
   };
 }
 
-function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
+function json(status: number, body: unknown): Answer {
+  return { status, headers: {}, body };
+}
+
+function send(response: ServerResponse, { status, headers, body }: Answer): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(typeof body === 'string' ? body : JSON.stringify(body));
 }

@@ -44,7 +44,13 @@ async function runJob(inputs: Record<string, string>, apiUrl: string): Promise<v
     const printers = await listPrinters(apiUrl, token);
     expect(printers.status === 200, `the token was refused (${printers.status})`);
     for (const printer of await printers.json()) {
-      print([printer.serial, printer.alias, printer.printer_status?.status].join('  '));
+      const cells = [printer.serial, printer.alias ?? '', printer.printer_status?.status];
+      print(
+        cells
+          .map((cell) => String(cell).padEnd(CELL_WIDTH))
+          .join('  ')
+          .trimEnd(),
+      );
     }
 
     heading('Post Run your-org/formlabs-dashboard-token@v1');
@@ -65,9 +71,11 @@ async function runJob(inputs: Record<string, string>, apiUrl: string): Promise<v
   }
 }
 
+const CELL_WIDTH = 16;
+
 interface Printer {
   serial?: string;
-  alias?: string;
+  alias?: string | null;
   printer_status?: { status?: string };
 }
 
