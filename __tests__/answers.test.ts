@@ -1,421 +1,306 @@
 import { describe, expect, test } from '@jest/globals';
 import {
-  CLIENT_ID,
-  CLIENT_SECRET,
-  expectGreen,
-  expectRed,
-  expectUnseen,
-  expectWarning,
-  filesOf,
-  newJob,
-  runMain,
-  runPost,
-} from './support/job';
-import {
-  answer,
-  type Behaviour,
-  flood,
-  issue,
-  json,
-  page,
-  startServer,
-  TOKEN,
-  tokenBody,
-} from './support/scripted-server';
+  findTokens,
+  isConfirmation,
+  isPage,
+  parseJsonObject,
+  readExpiry,
+  readToken,
+  retryAfterMs,
+} from '../src/dashboard/answers';
+import type { Outcome } from '../src/dashboard/http';
+import { Failure } from '../src/shared/errors';
 
-test('requests are form posts with the fields of the API, and a user agent with name and version', async () => {
-  const server = await startServer();
-  const job = newJob();
-  await runMain(server, { job });
-  await runPost(server, job);
-  const [token, revocation] = server.requests;
-  expect(token?.form).toEqual({
-    grant_type: 'client_credentials',
-    client_id: CLIENT_ID,
-    client_secret: CLIENT_SECRET,
+const SECRET = 'the-client-secret';
+
+function answerOf(body: unknown, headers: Outcome['headers'] = {}): Outcome {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return { status: 200, headers, body: text, cause: undefined, timedOut: undefined };
+}
+
+describe('the tokens in a body', () => {
+  test.each<[body: string, tokens: string[]]>([
+    ['{"access_token": "a", "access_token": "b"}', ['a', 'b']],
+    ['{"access\\u005ftoken":"a"}', ['a']],
+    ['[{"access_token":"a"},{"access_token" : "a"}]', ['a']],
+    ['{"data":{"access_token"\n:\t"a"}}', ['a']],
+    ['{"access_token":"quote\\"d"', ['quote"d']],
+    ['{"access_token":"back\\\\slash"', ['back\\slash']],
+    ['{"access_token":"\\ud800"}', ['\ud800']],
+    ['{"access_token":" a "}', [' a ']],
+    ['callback({"access_token":"a"})', ['a']],
+    ['{"refresh":"a","access_token":"a"', ['a']],
+    ['{"access_token":"bad\\escape"', []],
+    ['{"access_token":"two\nlines"', []],
+    ['{"access_token":" "}', []],
+    ['{"access_token":""}', []],
+    ['{"access_token":"half', []],
+    ['{"access_token":"half\\"', []],
+    ['{"access_token":7}', []],
+    ['{"my_access_token":"a"}', []],
+    ['"access_token" is a field', []],
+    ['["access_token", {"name": "a"}]', []],
+    ['', []],
+  ])('%s are %j', (body, tokens) => {
+    expect(findTokens(body, SECRET)).toEqual(tokens);
   });
-  expect(revocation?.form).toEqual({
-    token: TOKEN,
-    client_id: CLIENT_ID,
-    client_secret: CLIENT_SECRET,
+
+  test('are found however long, and however far behind', () => {
+    const long = 'x'.repeat(1_000_000);
+    expect(findTokens(`${' '.repeat(48_000)}{"access_token":"${long}"`, SECRET)).toEqual([long]);
   });
-  for (const request of [token, revocation]) {
-    expect(request?.method).toBe('POST');
-    expect(request?.headers).toMatchObject({
-      accept: 'application/json',
-      'content-type': 'application/x-www-form-urlencoded',
-      'user-agent': expect.stringMatching(/^formlabs-dashboard-token\/\d+\.\d+\.\d+$/),
+
+  test('are found up to a thousand of them, of more the last thousand', () => {
+    const tokens = Array.from({ length: 1_001 }, (_, index) => `token-${index}`);
+    const bodyOf = (values: readonly string[]) => JSON.stringify(values.map((token) => ({ access_token: token })));
+    expect(findTokens(bodyOf(tokens.slice(1)), SECRET)).toEqual(tokens.slice(1));
+    expect(findTokens(bodyOf(tokens), SECRET)).toEqual(tokens.slice(1));
+    const none = ['', ' ', SECRET, `x${SECRET}`, 'token-1000'];
+    expect(findTokens(bodyOf([...tokens, ...none]), SECRET)).toEqual(tokens.slice(1));
+    const [used, ...others] = tokens;
+    const body = JSON.stringify({ access_token: used, others: others.map((token) => ({ access_token: token })) });
+    expect(findTokens(body, SECRET)).toEqual([...others.slice(1), used]);
+  });
+});
+
+describe('the client secret is no token', () => {
+  test.each<[name: string, secret: string, token: string]>([
+    ['as it is', 'short', 'short'],
+    ['with white space around it', 'short', '\t short \n'],
+    ['inside a longer token, from eight characters on', '8-letter', 'x8-letterx'],
+  ])('%s', (_name, secret, token) => {
+    const answer = answerOf({ access_token: token });
+    expect(findTokens(answer.body, secret)).toEqual([]);
+    expect(() => readToken(answer, secret)).toThrow('holds the client secret in its access_token');
+  });
+
+  test.each<[name: string, secret: string, token: string]>([
+    ['a secret of seven characters is likely to be in a token by chance', '7-lettr', 'x7-lettrx'],
+    ['a token may be a part of the secret', '8-letter', '-letter'],
+  ])('but %s', (_name, secret, token) => {
+    const answer = answerOf({ access_token: token });
+    expect(findTokens(answer.body, secret)).toEqual([token]);
+    expect(readToken(answer, secret)).toBe(token);
+  });
+});
+
+describe('an answer with a token is used', () => {
+  test.each<[name: string, body: unknown]>([
+    ['the token alone', { access_token: 'a' }],
+    ['any printable ASCII', { access_token: '!"#$%&\'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~' }],
+    ['bearer', { access_token: 'a', token_type: 'bearer' }],
+    ['BEARER', { access_token: 'a', token_type: 'BEARER' }],
+    ['an empty type', { access_token: 'a', token_type: '' }],
+    ['a blank type', { access_token: 'a', token_type: ' \t' }],
+    ['white space around the type', { access_token: 'a', token_type: ' Bearer\n' }],
+    ['a type that is null', { access_token: 'a', token_type: null }],
+    ['a type that is a number', { access_token: 'a', token_type: 1 }],
+    ['an expiry that is text', { access_token: 'a', expires_in: 'soon' }],
+    ['an error of null', { access_token: 'a', error: null }],
+    ['white space around it', '\r\n {"access_token":"a"}\n'],
+    ['a field named __proto__', '{"__proto__":{"token_type":"mac"},"access_token":"a"}'],
+  ])('%s', (_name, body) => {
+    const answer = answerOf(body);
+    const token = readToken(answer, SECRET);
+    expect(parseJsonObject(answer.body)?.get('access_token')).toBe(token);
+  });
+
+  test('a byte order mark before it', () => {
+    expect(readToken(answerOf('\ufeff{"access_token":"a"}'), SECRET)).toBe('a');
+  });
+
+  test('the last one counts where a name is there twice, as in JSON', () => {
+    expect(readToken(answerOf('{"access_token":"a","access_token":"b"}'), SECRET)).toBe('b');
+  });
+});
+
+test.each<[name: string, body: unknown, problem: string]>([
+  ['a page', ' \n<html>', 'is a page'],
+  ['no JSON', 'x', 'is not a JSON object'],
+  ['nothing', '', 'is not a JSON object'],
+  ['null', 'null', 'is not a JSON object'],
+  ['a list', [{ access_token: 'a' }], 'is not a JSON object'],
+  ['a text', '"access_token"', 'is not a JSON object'],
+  ['no token', {}, 'holds no access_token'],
+  ['an empty token', { access_token: '' }, 'holds no access_token'],
+  ['a blank token', { access_token: ' \n' }, 'holds no access_token'],
+  ['a token that is a number', { access_token: 5 }, 'holds no access_token'],
+  ['a token in __proto__', '{"__proto__":{"access_token":"a"}}', 'holds no access_token'],
+  ['a space in the token', { access_token: 'a b' }, 'characters that no token may have'],
+  ['a space behind the token', { access_token: 'a ' }, 'characters that no token may have'],
+  ['a line break behind the token', { access_token: 'a\n' }, 'characters that no token may have'],
+  ['a delete character', { access_token: 'a\x7f' }, 'characters that no token may have'],
+  ['a letter beyond ASCII', { access_token: 'tökén' }, 'characters that no token may have'],
+  ['a byte order mark in the token', { access_token: 'a\ufeff' }, 'characters that no token may have'],
+  ['half a character', { access_token: 'a\ud800' }, 'characters that no token may have'],
+  ['another type', { access_token: 'a', token_type: 'mac' }, 'token_type other than Bearer'],
+  ['a type that only starts as bearer', { access_token: 'a', token_type: 'bearer2' }, 'token_type other than Bearer'],
+  ['a type that only ends as bearer', { access_token: 'a', token_type: 'no bearer' }, 'token_type other than Bearer'],
+  ['two types', { access_token: 'a', token_type: 'Bearer mac' }, 'token_type other than Bearer'],
+])('an answer with %s is refused for good', (_name, body, problem) => {
+  const read = () => readToken(answerOf(body), SECRET);
+  expect(read).toThrow(Failure);
+  expect(read).toThrow(problem);
+  expect(read).toThrow(expect.objectContaining({ explanation: expect.objectContaining({ transient: false }) }));
+});
+
+const NOON = 'Tue, 24 Nov 2026 12:00:00 GMT';
+const NOON_MS = Date.UTC(2026, 10, 24, 12);
+
+describe('when a token expires', () => {
+  test('is counted by the clock of the Dashboard, and for this machine by its own', () => {
+    const fiveMinutesSlow = NOON_MS - 300_000;
+    expect(readExpiry(answerOf({ expires_in: 86_400 }, { date: NOON }), fiveMinutesSlow)).toEqual({
+      at: '2026-11-25T12:00:00.000Z',
+      hereMs: fiveMinutesSlow + 86_400_000,
     });
-    expect(request?.headers).not.toHaveProperty('authorization');
-  }
-});
-
-describe('an answer that is a token is handed out', () => {
-  test.each<[name: string, behaviour: Behaviour]>([
-    ['nothing but the token', answer(200, JSON.stringify({ access_token: TOKEN }))],
-    ['token_type bearer', issue({ token_type: 'bearer' })],
-    ['token_type BEARER', issue({ token_type: 'BEARER' })],
-    ['without expires_in', issue({ expires_in: undefined })],
-    ['a fraction of a second', issue({ expires_in: 0.5 })],
-    [
-      'a field named __proto__',
-      answer(200, `{"__proto__":{"token_type":"mac"},"access_token":"${TOKEN}"}`),
-    ],
-    ['with more fields', issue({ scope: '::error::x\n::set-output name=token::y', more: [1] })],
-  ])('%s', async (_name, behaviour) => {
-    const server = await startServer({ token: [behaviour] });
-    const job = newJob();
-    const main = await runMain(server, { job });
-    expectGreen(main);
-    expect(main.outputs['token']).toBe(TOKEN);
-    expectGreen(await runPost(server, job));
-    expect(server.revoked).toEqual([TOKEN]);
   });
 
-  test('expires-at is empty where the API did not say', async () => {
-    const server = await startServer({ token: [issue({ expires_in: undefined })] });
-    const main = await runMain(server);
-    expect(main.outputs).toEqual({ token: TOKEN, 'expires-at': '' });
-    expect(main.log[0]).toMatch(/did not say how long it is valid\.$/);
-  });
-});
-
-describe('a token that arrives and is refused is masked, and revoked at once', () => {
-  test.each<[name: string, behaviour: Behaviour, message: RegExp, token?: string]>([
-    ['another token_type', issue({ token_type: 'mac' }), /token_type other than Bearer/],
-    ['a token_type that is no text', issue({ token_type: null }), /token_type other than Bearer/],
-    ['expires_in 0', issue({ expires_in: 0 }), /expires_in that is no positive number/],
-    ['expires_in below 0', issue({ expires_in: -5 }), /expires_in that is no positive number/],
-    ['expires_in as text', issue({ expires_in: '86400' }), /expires_in that is no positive number/],
-    [
-      'expires_in beyond all dates',
-      issue({ expires_in: 1e300 }),
-      /expires_in that is no positive number/,
-    ],
-    [
-      'a space in it',
-      issue({ access_token: 'to ken' }),
-      /characters that no token may have/,
-      'to ken',
-    ],
-    [
-      'a line break in it',
-      issue({ access_token: 'to\nken' }),
-      /characters that no token may have/,
-      'to\nken',
-    ],
-    [
-      'a letter beyond ASCII',
-      issue({ access_token: 'tökén' }),
-      /characters that no token may have/,
-      'tökén',
-    ],
-    ['status 201', answer(201, tokenBody()), /answered 201, which its API does not document/],
-    ['status 403', answer(403, tokenBody()), /refused the request \(403\)/],
-    [
-      'expires_in beyond all numbers',
-      answer(200, `{"access_token":"${TOKEN}","expires_in":1e999}`),
-      /expires_in that is no positive number/,
-    ],
-    ['more than 64 KiB', flood(tokenBody()), /longer than 64 KiB/],
-    ['in a list', answer(200, `[${tokenBody()}]`), /is not a JSON object/],
-    ['in a body that is no JSON', answer(200, `${tokenBody()}}`), /is not a JSON object/],
-  ])('%s', async (_name, behaviour, message, token = TOKEN) => {
-    const server = await startServer({ token: [behaviour] });
-    const job = newJob();
-    const main = await runMain(server, { job });
-    expectRed(main, message);
-    expectUnseen(main, token, CLIENT_SECRET);
-    expect(job.masks).toContain(token);
-    expect(server.revoked).toEqual([token]);
-    expect(server.tokenRequests()).toBe(1);
-
-    const post = await runPost(server, job);
-    expectGreen(post);
-    expect(post.log).toEqual(['There is no access token to revoke.']);
-    expect(server.revoked).toEqual([token]);
-  });
-
-  test('a token that can not be revoked at once is left to the post step', async () => {
-    const server = await startServer({
-      token: [issue({ token_type: 'mac' })],
-      revoke: [answer(404), answer(200)],
-    });
-    const job = newJob();
-    const main = await runMain(server, { job });
-    expectRed(main, /token_type other than Bearer/);
-    expect(main.log.join('\n')).toMatch(/left to the post step to revoke/);
-    expect(server.revoked).toEqual([]);
-    expectGreen(await runPost(server, job));
-    expect(server.revoked).toEqual([TOKEN]);
-  });
-});
-
-describe('an answer without a token ends the step red, at once, and says what usually causes it', () => {
-  test.each<[name: string, behaviour: Behaviour, message: RegExp]>([
-    [
-      '400',
-      json(400, { error: 'invalid_grant', error_description: 'Invalid credentials given.' }),
-      /^The Dashboard did not accept the credentials \(400\): invalid_grant: Invalid credentials given\. Check that client-id and client-secret .*https:\/\/dashboard\.formlabs\.com\/#developer/,
-    ],
-    [
-      '401',
-      json(401, { error: 'invalid_client' }),
-      /^The Dashboard did not accept the credentials \(401\): invalid_client\. Check/,
-    ],
-    [
-      '403',
-      page(403),
-      /^The Dashboard refused the request \(403\), with a page from it or from something in between\. Usually a firewall or a proxy .*registered printer/,
-    ],
-    [
-      '404',
-      page(404),
-      /^There is nothing at http:\/\/.*\/o\/token\/ \(404\)\. Usually api-url names the wrong/,
-    ],
-    [
-      '405',
-      json(405, { detail: 'Method "POST" not allowed.' }),
-      /^The Dashboard answered 405: Method "POST" not allowed, which/,
-    ],
-    [
-      '407',
-      answer(407),
-      /^The proxy in between did not accept its credentials \(407\)\. This is the proxy/,
-    ],
-    [
-      '418',
-      answer(418),
-      /^The Dashboard answered 418, which its API does not document\. Check api-url/,
-    ],
-    ['501', answer(501), /^The Dashboard answered 501/],
-    ['204', answer(204), /^The Dashboard answered 204/],
-    ['a page', page(200), /^The answer to the token request is a page\. Usually a captive portal/],
-    ['nothing', answer(200), /^The answer to the token request is not a JSON object/],
-    ['text', answer(200, 'ok'), /is not a JSON object/],
-    ['null', json(200, null), /is not a JSON object/],
-    ['a list', json(200, []), /is not a JSON object/],
-    ['no access_token', json(200, { token_type: 'Bearer' }), /holds no access_token/],
-    ['an empty access_token', issue({ access_token: '' }), /holds no access_token/],
-    ['an access_token that is a number', issue({ access_token: 5 }), /holds no access_token/],
-    [
-      'an access_token in __proto__',
-      answer(200, `{"__proto__":{"access_token":"${TOKEN}"}}`),
-      /holds no access_token/,
-    ],
-    ['an endless body', flood(), /longer than 64 KiB/],
-    [
-      'an access_token of 10,000 characters',
-      issue({ access_token: 'x'.repeat(10_000) }),
-      /access_token that is too long/,
-    ],
-    [
-      'the client secret as access_token',
-      issue({ access_token: CLIENT_SECRET }),
-      /characters that no token may have/,
-    ],
-  ])('%s', async (_name, behaviour, message) => {
-    const server = await startServer({ token: [behaviour] });
-    const main = await runMain(server);
-    expectRed(main, message);
-    expect(server.tokenRequests()).toBe(1);
-    expect(main.ms).toBeLessThan(5_000);
-  });
-});
-
-describe('a redirect is not followed, and the error says where it pointed to', () => {
-  test.each([301, 302, 303, 307, 308])('%d', async (status) => {
-    const other = await startServer();
-    const location = `${other.url.replace('://', '://user:pw@')}/login/?next=secret#part`;
-    const server = await startServer({ token: [answer(status, '', { location })] });
-    const main = await runMain(server);
-    expectRed(
-      main,
-      new RegExp(
-        `redirected the request \\(${status}\\) to ${other.url}/login/, which is not followed`,
-      ),
-    );
-    expectUnseen(main, 'next', 'part', 'pw');
-    expect(other.requests).toEqual([]);
-  });
-
-  test.each<[location: string, shown: string]>([
-    ['/relative/../login', 'http://127.0.0.1:PORT/login'],
-    ['http://[bad', 'an address that cannot be read'],
-    ['', 'an address that cannot be read'],
-    [`https://evil.test/${CLIENT_SECRET}/end`, 'https://evil.test/***/end'],
-    [
-      `https://evil.test/${CLIENT_ID}/s3cr3t%26%2B%3D%25+%22%5C%3C%C3%A9%3E`,
-      'https://evil.test/client-1/***',
-    ],
-    ['https://evil.test/##[error]x', 'https://evil.test/'],
-  ])('to %j', async (location, shown) => {
-    const server = await startServer({ token: [answer(302, '', location ? { location } : {})] });
-    const main = await runMain(server);
-    expectRed(main, /redirected/);
-    expect(main.annotations[0]?.message).toContain(
-      `to ${shown.replace('PORT', String(server.port))}, which`,
-    );
-  });
-});
-
-describe('of an error body only the OAuth fields are shown, on one line, without secrets and commands', () => {
-  test.each<[name: string, body: unknown, shown: string]>([
-    ['line breaks', { error: 'a\r\n::error::b' }, 'a  ::error::b'],
-    ['old commands', { error: 'x##[add-mask]y' }, 'x#[add-mask]y'],
-    ['old commands, padded', { error: '####[error]y' }, '#[error]y'],
-    ['line separators', { error: 'a\u2028b\u0085c' }, 'a b c'],
-    ['escape sequences', { error: '\u001b[31mred' }, '[31mred'],
-    ['the secret', { error_description: `no ${CLIENT_SECRET} here` }, 'no *** here'],
-    [
-      'the secret in a form',
-      { error: new URLSearchParams({ s: CLIENT_SECRET }).toString() },
-      's=***',
-    ],
-    ['the secret in JSON', { error: JSON.stringify(CLIENT_SECRET) }, '"***"'],
-    ['the secret in base64', { error: Buffer.from(CLIENT_SECRET).toString('base64') }, '***'],
-    [
-      'the secret with small percent codes',
-      { error: encodeURIComponent(CLIENT_SECRET).replaceAll(/%../g, (code) => code.toLowerCase()) },
-      '***',
-    ],
-    [
-      'the secret cut off at the end',
-      { error: `${'x'.repeat(190)}${CLIENT_SECRET}` },
-      `${'x'.repeat(190)}***`,
-    ],
-    [
-      'both fields',
-      { error: 'invalid_scope', error_description: 'No such scope.' },
-      'invalid_scope: No such scope',
-    ],
-    ['detail', { detail: 'Not today.' }, 'Not today'],
-    ['fields that are no text', { error: { a: 1 }, detail: 5 }, ''],
-    ['other fields', { message: 'hidden', html: '<p>' }, ''],
-  ])('%s', async (_name, body, shown) => {
-    const server = await startServer({ token: [json(401, body)] });
-    const main = await runMain(server);
-    expectRed(main, /./);
-    const colon = shown === '' ? '' : ': ';
-    expect(main.annotations[0]?.message).toContain(
-      `did not accept the credentials (401)${colon}${shown}. Check`,
-    );
-    expectUnseen(main, CLIENT_SECRET);
-    expect(main.commands).toEqual(['add-mask', 'error']);
-  });
-
-  test('no more than 200 characters', async () => {
-    const server = await startServer({ token: [json(401, { error: '🙂'.repeat(500) })] });
-    const main = await runMain(server);
-    expect(main.annotations[0]?.message).toContain(`: ${'🙂'.repeat(199)}…. Check`);
-  });
-
-  test('a status text is not shown at all', async () => {
-    const server = await startServer({
-      token: [
-        (response) => {
-          response.writeHead(418, '::warning::teapot').end();
-        },
-      ],
-    });
-    const main = await runMain(server);
-    expect(main.raw).not.toContain('teapot');
-  });
-});
-
-describe('a revocation that fails warns, and never fails the job', () => {
-  test.each<[name: string, behaviour: Behaviour, message: RegExp]>([
-    [
-      '401',
-      json(401, { error: 'invalid_client' }),
-      /until 20.*: the Dashboard did not accept the credentials/,
-    ],
-    ['403', page(403), /until 20.*refused the request/],
-    ['404', page(404), /until 20.*there is nothing/i],
-    [
-      'a page',
-      page(200),
-      /until 20.*the revocation was answered with something other than a confirmation/,
-    ],
-    [
-      '200 with an error',
-      json(200, { error: 'invalid_client' }),
-      /until 20.*other than a confirmation/,
-    ],
-    ['200 with text', answer(200, 'Please sign in'), /until 20.*other than a confirmation/],
-    ['302', answer(302, '', { location: '/login' }), /until 20.*redirected/],
-  ])('%s', async (_name, behaviour, message) => {
-    const server = await startServer({ revoke: [behaviour] });
-    const job = newJob();
-    await runMain(server, { job });
-    const post = await runPost(server, job);
-    expectWarning(post, message);
-    expectUnseen(post, CLIENT_SECRET, TOKEN);
-    expect(server.requests).toHaveLength(2);
-  });
-
-  test('a token that comes back in the error is not seen', async () => {
-    const server = await startServer({ revoke: [json(401, { error: `no ${TOKEN}` })] });
-    const job = newJob();
-    await runMain(server, { job });
-    const post = await runPost(server, job);
-    expectWarning(post, /\(401\): no \*\*\*\. Check/);
-    expectUnseen(post, TOKEN);
-  });
-
-  test('without a known expiry it says for how long at most', async () => {
-    const server = await startServer({
-      token: [issue({ expires_in: undefined })],
-      revoke: [answer(404)],
-    });
-    const job = newJob();
-    await runMain(server, { job });
-    expectWarning(await runPost(server, job), /stays valid for up to a day/);
-  });
-});
-
-test('a secret that is a part of the API URL is not seen either', async () => {
-  const server = await startServer({ token: [answer(404)] });
-  const main = await runMain(server, {
-    inputs: { 'client-secret': 'part-of-it', 'api-url': `${server.url}/part-of-it` },
-  });
-  expectRed(main, /^There is nothing at http:.*\/\*\*\*\/developer/);
-  expectUnseen(main, 'part-of-it');
-  const good = await startServer();
-  expectUnseen(
-    await runMain(good, {
-      inputs: { 'client-secret': 'part-of-it', 'api-url': `${good.url}/part-of-it` },
-    }),
-    'part-of-it',
+  test.each([undefined, '', 'soon', '2026-11-24', 'Tue, 99 Nov 2026'])(
+    'is counted from the request where Date is %j',
+    (date) => {
+      expect(readExpiry(answerOf({ expires_in: 60 }, { date }), 1_000)).toEqual({
+        at: '1970-01-01T00:01:01.000Z',
+        hereMs: 61_000,
+      });
+    },
   );
-});
 
-test('a server that sends the client secret as access_token does not bring it into any file', async () => {
-  const secret = 'plain-secret-0123456789';
-  const server = await startServer({ token: [issue({ access_token: secret })] });
-  const job = newJob();
-  const main = await runMain(server, { job, inputs: { 'client-secret': secret } });
-  expectRed(main, /holds the client secret as access_token/);
-  expect(filesOf(job)).not.toContain(secret);
-});
-
-test('answers are asked for as they are, since a packed one could not be read', async () => {
-  const server = await startServer();
-  await runMain(server);
-  expect(server.requests[0]?.headers['accept-encoding']).toBe('identity');
-});
-
-test('with debug logging the cause may follow, under the same rules', async () => {
-  const server = await startServer({
-    token: [issue({ token_type: 'mac' })],
-    revoke: [answer(404)],
+  test.each<[expiresIn: unknown, at: string]>([
+    [86_400, '1970-01-02T00:00:00.000Z'],
+    ['86400', '1970-01-02T00:00:00.000Z'],
+    [' 60 ', '1970-01-01T00:01:00.000Z'],
+    [0.5, '1970-01-01T00:00:00.500Z'],
+    [253_402_300_800, '+010000-01-01T00:00:00.000Z'],
+    ['60 seconds', '1970-01-01T00:01:00.000Z'],
+    [8_639_999_999_999, '+275760-09-12T23:59:59.000Z'],
+  ])('expires_in %j is read', (expiresIn, at) => {
+    expect(readExpiry(answerOf({ expires_in: expiresIn }), 0)?.at).toBe(at);
   });
-  const job = newJob();
-  const main = await runMain(
-    { url: 'https://localhost:9' },
-    { job, debug: true, inputs: { 'timeout-seconds': '1' }, nodeArgs: [] },
+
+  test.each(['8640000000000', '8640000000001', '1e13', '1e300', '1e999', '"1e999"'])(
+    'expires_in %s is the latest moment there is',
+    (number) => {
+      const answer = answerOf(`{"expires_in":${number}}`);
+      const latest = { at: '+275760-09-13T00:00:00.000Z', hereMs: 8.64e15 };
+      expect(readExpiry(answer, 0)).toEqual(latest);
+      expect(readExpiry(answer, NOON_MS)).toEqual(latest);
+      expect(readExpiry({ ...answer, headers: { date: 'Sat, 13 Sep 275760 00:00:00 GMT' } }, 0)).toEqual(latest);
+    },
   );
-  expect(main.log.some((line) => line.startsWith('##[debug]'))).toBe(true);
-  expectUnseen(main, CLIENT_SECRET);
-  expectUnseen(await runMain(server, { debug: true }), TOKEN, CLIENT_SECRET);
+
+  test.each<[name: string, body: unknown]>([
+    ['no expires_in', {}],
+    ['null', { expires_in: null }],
+    ['zero', { expires_in: 0 }],
+    ['less than zero', { expires_in: -5 }],
+    ['a word', { expires_in: 'a day' }],
+    ['no text', { expires_in: '' }],
+    ['an object', { expires_in: {} }],
+    ['a number below all numbers', '{"expires_in":-1e999}'],
+    ['text that is less than zero', { expires_in: '-5' }],
+    ['no object', '[]'],
+    ['no JSON', 'x'],
+  ])('is unknown with %s', (_name, body) => {
+    expect(readExpiry(answerOf(body), 0)).toBeUndefined();
+  });
+
+  test.each<[name: string, value: unknown]>([
+    ['true', true],
+    ['false', false],
+    ['a list', [60]],
+    ['a list of text', ['60']],
+    ['an object that can not be made a text', { toString: 1 }],
+  ])('is unknown with what is neither number nor text: %s', (_name, value) => {
+    expect(readExpiry(answerOf({ expires_in: value }), 0)).toBeUndefined();
+  });
+});
+
+describe('how long to wait', () => {
+  const wait = (header: string | undefined, date?: string) =>
+    retryAfterMs({ ...(header !== undefined && { 'retry-after': header }), date }, NOON_MS);
+
+  test.each<[header: string | undefined, ms: number | undefined]>([
+    [undefined, undefined],
+    ['', undefined],
+    ['0', 0],
+    ['86', 86_000],
+    [' 7 ', 7_000],
+    ['0007', 7_000],
+    ['999999998', 999_999_998_000],
+    ['999999999', 999_999_999_000],
+    ['1000000000', 999_999_999_000],
+    ['9'.repeat(400), 999_999_999_000],
+    ['-5', undefined],
+    ['+5', undefined],
+    ['1.5', undefined],
+    ['1e3', undefined],
+    ['5 s', undefined],
+    ['soon', undefined],
+    ['2026', 2_026_000],
+    ['2026-11-24T12:00:30Z', undefined],
+    ['24 Nov 2026 12:00:30 GMT', undefined],
+    ['x Tue, 24 Nov 2026 12:00:30 GMT', undefined],
+    ['Tue, 24 Nov 2026 11:59:59 GMT', 0],
+    ['Tue, 99 Nov 2026', undefined],
+    ['Tue', undefined],
+  ])('Retry-After %j is %j ms', (header, ms) => {
+    expect(wait(header)).toBe(ms);
+  });
+
+  const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+  const inThirtySeconds = DAYS.map((day, index): [day: string, number: string, nowMs: number] => [
+    day,
+    String(index + 1).padStart(2, '0'),
+    Date.UTC(2026, 10, index + 1, 8),
+  ]);
+
+  test.each(inThirtySeconds)('a date on a %s is read in all three formats of HTTP', (day, number, nowMs) => {
+    const short = day.slice(0, 3);
+    const dates = [
+      `${short}, ${number} Nov 2026 08:00:30 GMT`,
+      `${day}, ${number}-Nov-26 08:00:30 GMT`,
+      `${short} Nov ${number.replace(/^0/, ' ')} 08:00:30 2026`,
+    ];
+    for (const date of dates) {
+      expect([date, retryAfterMs({ 'retry-after': date }, nowMs)]).toEqual([date, 30_000]);
+    }
+  });
+
+  test('a date is reckoned from the Date of the answer, whatever the clock of this machine says', () => {
+    expect(wait('Tue, 24 Nov 2026 17:00:03 GMT', 'Tue, 24 Nov 2026 17:00:00 GMT')).toBe(3_000);
+    expect(wait('Tue, 24 Nov 2026 12:00:03 GMT', 'no date')).toBe(3_000);
+  });
+});
+
+describe('a revocation', () => {
+  test.each(['', ' \r\n', 'null', '""', '{}', '[]', '{"error":null}', '{"errors":[],"detail":""}', '[{}]'])(
+    'is confirmed by %j',
+    (body) => {
+      expect(isConfirmation(answerOf(body))).toBe(true);
+    },
+  );
+
+  test.each([
+    '<html>',
+    'OK',
+    'Please sign in',
+    '{',
+    '0',
+    'false',
+    '"done"',
+    '{"message":"Forbidden"}',
+    '{"errors":[{"code":7}]}',
+    '{"revoked":false}',
+    '{"error":"invalid_client"}',
+    '{"data":{"deep":[0]}}',
+    '[null,1]',
+  ])('is not confirmed by %j', (body) => {
+    expect(isConfirmation(answerOf(body))).toBe(false);
+  });
+});
+
+test('a page starts with an angle bracket, behind white space at most', () => {
+  expect(['<html>', '\n\t <!doctype html>', '\ufeff<p>'].every(isPage)).toBe(true);
+  expect(['', 'a < b', '{"a":"<p>"}'].some(isPage)).toBe(false);
 });

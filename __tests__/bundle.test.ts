@@ -1,52 +1,151 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire, isBuiltin } from 'node:module';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, test } from '@jest/globals';
+import { ACTION_DIR, parseFileCommands, type StepName } from '../sandbox/runner.mts';
+import { cleanup } from './support/cleanup';
+import { expectRed, inputsFor, runMain } from './support/job';
+import { startServer, TOKEN } from './support/scripted-server';
 
 const DIST = join(ACTION_DIR, 'dist');
 const STEPS = ['main', 'post'] as const;
 
-function bundle(step: (typeof STEPS)[number]): string {
+const run = promisify(execFile);
+
+function bundle(step: StepName): string {
   return readFileSync(join(DIST, step, 'index.js'), 'utf8');
 }
 
-test.each(STEPS)('undici is not in the bundle of %s, and what stands in for it says so', (step) => {
-  const code = bundle(step);
-  expect(code).not.toMatch(/undici\/lib|kDispatch|class Dispatcher/);
-  expect(code).toContain('undici is left out of this bundle');
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'bundle-'));
+  cleanup(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
+
+/** Runs both steps of a job that goes well, with a Node and a copy of dist of one's own. */
+async function runJob(node: string, dist: string): Promise<void> {
+  const server = await startServer();
+  const files = newFolder();
+  const [GITHUB_STATE, GITHUB_OUTPUT] = [join(files, 'state'), join(files, 'output')];
+  for (const file of [GITHUB_STATE, GITHUB_OUTPUT]) writeFileSync(file, '');
+  const inputs = Object.entries(inputsFor(server)).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]);
+  const env = { SystemRoot: process.env['SystemRoot'], GITHUB_STATE, GITHUB_OUTPUT, ...Object.fromEntries(inputs) };
+
+  const main = await run(node, [join(dist, 'main/index.js')], { env });
+  expect(main.stdout).toMatch(/^Available as output `token`/m);
+  expect(main.stderr).toBe('');
+  expect(parseFileCommands(readFileSync(GITHUB_OUTPUT, 'utf8'))).toMatchObject({ token: TOKEN });
+
+  const { state } = parseFileCommands(readFileSync(GITHUB_STATE, 'utf8'));
+  const post = await run(node, [join(dist, 'post/index.js')], { env: { ...env, STATE_state: state } });
+  expect(post.stdout).toMatch(/^Revoked the access token/m);
+  expect(post.stderr).toBe('');
+  expect(server.revoked).toEqual([TOKEN]);
+}
+
+describe('dist', () => {
+  test('holds two bundles, what each has in it, and the kind of module that they are', () => {
+    const files = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).map((file) => file.replaceAll('\\', '/'));
+    expect(files.sort()).toEqual([
+      'main',
+      'main/index.js',
+      'main/licenses.txt',
+      'package.json',
+      'post',
+      'post/index.js',
+      'post/licenses.txt',
+    ]);
+    expect(JSON.parse(readFileSync(join(DIST, 'package.json'), 'utf8'))).toEqual({ type: 'commonjs' });
+  });
+
+  test('is of 240 KiB at most, and can be read', () => {
+    const bytes = STEPS.map((step) => statSync(join(DIST, step, 'index.js')).size);
+    expect(bytes.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(240 * 1_024);
+    for (const step of STEPS) expect(bundle(step).includes('async function exchange(')).toBe(true);
+  });
+
+  test('runs below a package.json that says that all modules are ES modules', async () => {
+    const folder = newFolder();
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    cpSync(DIST, join(folder, 'dist'), { recursive: true });
+    await runJob(process.execPath, join(folder, 'dist'));
+  });
 });
 
-test.each(STEPS)('the bundle of %s needs nothing but Node itself', (step) => {
-  const required = [...bundle(step).matchAll(/\brequire\("([^"]+)"\)/g)].map(([, name]) => name);
-  expect(new Set(required)).toEqual(
-    new Set(['assert', 'crypto', 'events', 'fs', 'http', 'https', 'net', 'os', 'tls', 'util']),
-  );
+describe.each(STEPS)('the bundle of %s', (step) => {
+  test('needs nothing but Node itself', () => {
+    const required = [...bundle(step).matchAll(/\b(?:require|import)\("([^"]+)"\)/g)].map(([, name = '']) => name);
+    expect(required).toEqual(expect.arrayContaining(['node:fs', 'https']));
+    expect(required.filter((name) => !isBuiltin(name))).toEqual([]);
+  });
+
+  test('has no Unicode category in a regular expression, which V8 would look up at every start', () => {
+    // In a string, its backslash is doubled: a regular expression is made of it when it is needed.
+    expect(bundle(step).match(/(?<!\\)\\p\{\w/gi)).toBeNull();
+  });
+
+  test('comes with the license of each package in it, and its copyright', () => {
+    const texts = readFileSync(join(DIST, step, 'licenses.txt'), 'utf8');
+    const names = ['@actions/core', '@actions/http-client', 'left-out-of-the-bundle'];
+    const parts = texts.split(/^(@?[\w./-]+)\nMIT\n/m).slice(1);
+    expect(parts.filter((_, index) => index % 2 === 0)).toEqual(names);
+    // What stands in for others is of this project, whose license is at its root.
+    for (const text of [parts[1], parts[3]])
+      expect(text).toMatch(/^Copyright .*GitHub.*Permission is hereby granted/ms);
+    expect(readFileSync(join(ACTION_DIR, 'LICENSE'), 'utf8')).toMatch(/^MIT License\n\nCopyright \(c\) \d{4} /);
+  });
 });
 
-test.each(STEPS)(
-  'no Unicode category is spelled out in %s: V8 would look it up at every start',
-  (step) => {
-    expect(bundle(step)).not.toMatch(/\\p\{\w/i);
-  },
-);
+describe('undici and tunnel are left out', () => {
+  const require = createRequire(import.meta.url);
+  const standIn: Record<string, () => unknown> = require('../stubs/index.js');
 
-test('dist holds two bundles that can be read, of 320 KiB at most, with the licenses of what is in them', () => {
-  const files = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).sort();
-  expect(files.map((file) => file.replaceAll('\\', '/'))).toEqual([
-    'main',
-    'main/index.js',
-    'main/licenses.txt',
-    'post',
-    'post/index.js',
-    'post/licenses.txt',
-  ]);
-  const bytes = STEPS.map((step) => statSync(join(DIST, step, 'index.js')).size);
-  expect(bytes.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(320 * 1024);
-  for (const step of STEPS) {
-    expect(bundle(step)).toContain('async function exchange(');
-    const licenses = readFileSync(join(DIST, step, 'licenses.txt'), 'utf8');
-    for (const name of ['@actions/core', '@actions/http-client', 'tunnel']) {
-      expect(licenses).toContain(name);
+  test('of both bundles, for one package that stands in for them', () => {
+    for (const step of STEPS) {
+      expect(bundle(step).match(/undici\/lib|kDispatch|class Dispatcher|TunnelingAgent/g)).toBeNull();
+      expect(bundle(step).match(/function leftOutOfTheBundle\(/g)).toHaveLength(1);
     }
+  });
+
+  test('it has all that the client takes of them, and says so to whoever calls it', () => {
+    const client = readFileSync(join(ACTION_DIR, 'node_modules/@actions/http-client/lib/index.js'), 'utf8');
+    const ofTunnel = [...client.matchAll(/\btunnel\.(\w+)/g)].map(([, name = '']) => name);
+    const ofUndici = /import \{ (\w+) \} from 'undici'/.exec(client)?.[1] ?? '';
+    expect(Object.keys(standIn).sort()).toEqual([...new Set([ofUndici, ...ofTunnel])].sort());
+    for (const [name, call] of Object.entries(standIn)) {
+      expect(call).toThrow(`${name === 'ProxyAgent' ? 'undici' : 'tunnel'} is left out of this bundle`);
+    }
+  });
+});
+
+/** A Node of another line than the one that runs this, among those that the machine has. */
+async function findNode20(): Promise<string | undefined> {
+  const name = process.platform === 'win32' ? 'node.exe' : 'node';
+  const candidates = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
+  for (const candidate of candidates.filter((path) => existsSync(path))) {
+    const { stdout } = await run(candidate, ['--version']);
+    if (stdout.startsWith('v20.')) return candidate;
   }
+  return undefined;
+}
+
+const node20 = await findNode20();
+
+describe('older Nodes', () => {
+  (node20 === undefined ? test.skip : test)('on Node 20 a whole job goes well', async () => {
+    await runJob(node20 ?? '', DIST);
+  });
+
+  test('on one that is too old, the error says so', async () => {
+    const server = await startServer();
+    const nodeArgs = ['--require', join(import.meta.dirname, 'support/old-node.cjs')];
+    expectRed(
+      await runMain(server, { nodeArgs }),
+      /^This action needs Node 20 or newer, and was started with v18\.20\.8: /,
+    );
+    expect(server.requests).toEqual([]);
+  });
 });

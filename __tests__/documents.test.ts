@@ -31,16 +31,11 @@ function files(ending: RegExp): string[] {
     cwd: ACTION_DIR,
     encoding: 'utf8',
   });
-  return listed
-    .split('\n')
-    .filter((path) => ending.test(path) && existsSync(join(ACTION_DIR, path)));
+  return listed.split('\n').filter((path) => ending.test(path) && existsSync(join(ACTION_DIR, path)));
 }
 
 const action = parse(read('action.yml')) as Action;
-const types = parse(read('action-types.yml')) as Record<
-  'inputs' | 'outputs',
-  Record<string, { type: string }>
->;
+const types = parse(read('action-types.yml')) as Record<'inputs' | 'outputs', Record<string, { type: string }>>;
 const readme = read('README.md');
 const documents = files(/\.md$/);
 
@@ -102,18 +97,10 @@ describe('action.yml', () => {
     expect(Object.keys(outputs)).toEqual(Object.keys(action.outputs));
   });
 
-  test.each(Object.keys(action.inputs))(
-    '%s is read, and refused with its name when it is wrong',
-    async (name) => {
-      const { annotations } = await runMain(
-        { url: 'http://127.0.0.1:1' },
-        { inputs: { [name]: '\u0001' } },
-      );
-      expect(annotations.map(({ message }) => message)).toEqual([
-        expect.stringContaining(`Input ${name} `),
-      ]);
-    },
-  );
+  test.each(Object.keys(action.inputs))('%s is read, and refused with its name when it is wrong', async (name) => {
+    const { annotations } = await runMain({ url: 'http://127.0.0.1:1' }, { inputs: { [name]: '\u0001' } });
+    expect(annotations.map(({ message }) => message)).toEqual([expect.stringContaining(`Input ${name} `)]);
+  });
 
   test('has its inputs in the troubleshooting, with their errors', () => {
     const headings = read('docs/troubleshooting.md');
@@ -148,9 +135,7 @@ test('every package in the lock file has an integrity value', () => {
   const { packages } = JSON.parse(read('package-lock.json')) as {
     packages: Record<string, { integrity?: string; link?: boolean }>;
   };
-  const installed = Object.entries(packages).filter(
-    ([path, { link }]) => path.startsWith('node_modules/') && !link,
-  );
+  const installed = Object.entries(packages).filter(([path, { link }]) => path.startsWith('node_modules/') && !link);
   const without = installed.filter(([, { integrity }]) => !integrity).map(([path]) => path);
   expect(installed.length).toBeGreaterThan(0);
   expect(without).toEqual([]);
@@ -270,33 +255,25 @@ function stepsOf(text: string): Step[] {
 
 /** The steps that use this action, by its name or, in this repository, by its path. */
 function usesOfTheAction(text: string): Step[] {
-  return stepsOf(text).filter(({ uses = '' }) =>
-    /^[\w-]+\/formlabs-dashboard-token@|^\.\/$/.test(uses),
-  );
+  return stepsOf(text).filter(({ uses = '' }) => /^[\w-]+\/formlabs-dashboard-token@|^\.\/$/.test(uses));
 }
 
 describe('workflows that use the action name its inputs', () => {
   const blocks = documents.flatMap((path) =>
     yamlBlocks(path).map((block, index): [string, string] => [`${path} #${index + 1}`, block]),
   );
-  const workflows = files(/^(examples|\.github)\/.*\.yml$/).map((path): [string, string] => [
-    path,
-    read(path),
-  ]);
+  const workflows = files(/^(examples|\.github)\/.*\.yml$/).map((path): [string, string] => [path, read(path)]);
 
-  test.each([...blocks, ...workflows].filter(([, text]) => usesOfTheAction(text).length > 0))(
-    '%s',
-    (_name, text) => {
-      const isExcerpt = Array.isArray(parse(text));
-      for (const { with: inputs = {} } of usesOfTheAction(text)) {
-        const names = Object.keys(inputs);
-        expect(Object.keys(action.inputs)).toEqual(expect.arrayContaining(names));
-        if (!isExcerpt) {
-          expect(names).toEqual(expect.arrayContaining(['client-id', 'client-secret']));
-        }
+  test.each([...blocks, ...workflows].filter(([, text]) => usesOfTheAction(text).length > 0))('%s', (_name, text) => {
+    const isExcerpt = Array.isArray(parse(text));
+    for (const { with: inputs = {} } of usesOfTheAction(text)) {
+      const names = Object.keys(inputs);
+      expect(Object.keys(action.inputs)).toEqual(expect.arrayContaining(names));
+      if (!isExcerpt) {
+        expect(names).toEqual(expect.arrayContaining(['client-id', 'client-secret']));
       }
-    },
-  );
+    }
+  });
 
   test('the first of the README is complete', () => {
     const [first = ''] = yamlBlocks('README.md');
@@ -309,9 +286,7 @@ const TEXTS = files(/\.(md|yml|mts|ts|json|cjs|js|svg)$|^\.ci\/|CODEOWNERS$/);
 
 test('every file names the same owner of the repository', () => {
   const owner = (text: string) =>
-    [...text.matchAll(/(?<![\w$.}-])([\w-]+)\/formlabs-dashboard-token(?![\w*-])/g)].map(
-      ([, name]) => name,
-    );
+    [...text.matchAll(/(?<![\w$.}-])([\w-]+)\/formlabs-dashboard-token(?![\w*-])/g)].map(([, name]) => name);
   const owners = TEXTS.flatMap((path) => owner(read(path)));
   expect(owners.length).toBeGreaterThan(10);
   expect([...new Set(owners)]).toEqual(owner(readme).slice(0, 1));
@@ -320,8 +295,6 @@ test('every file names the same owner of the repository', () => {
 test('public text has no absolute path of a machine', () => {
   expect(TEXTS.length).toBeGreaterThan(50);
   for (const path of TEXTS) {
-    expect({ path, found: /(?<![\w.])\/(home|root|Users|work)\/\w/.exec(read(path))?.[0] }).toEqual(
-      { path },
-    );
+    expect({ path, found: /(?<![\w.])\/(home|root|Users|work)\/\w/.exec(read(path))?.[0] }).toEqual({ path });
   }
 });

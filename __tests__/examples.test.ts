@@ -41,11 +41,9 @@ function runOn(formlabs: Formlabs, path: string, options: JobOptions = {}): Prom
 /** The checkout of a repository that has the composite action where its first lines say. */
 const STAND_INS: NonNullable<JobOptions['actions']> = {
   'actions/checkout': (_inputs, workspace) =>
-    cpSync(
-      join(ACTION_DIR, 'examples/composite-action'),
-      join(workspace, '.github/actions/formlabs-printers'),
-      { recursive: true },
-    ),
+    cpSync(join(ACTION_DIR, 'examples/composite-action'), join(workspace, '.github/actions/formlabs-printers'), {
+      recursive: true,
+    }),
 };
 
 /** The settings of a curl that finds nobody at api.formlabs.com. */
@@ -93,9 +91,7 @@ example('export.yml keeps every page of every list', async () => {
           const lines = readFileSync(join(workspace, path, name), 'utf8')
             .trim()
             .split('\n');
-          const ids = lines
-            .map((line) => JSON.parse(line))
-            .map(({ serial, guid }) => serial ?? guid);
+          const ids = lines.map((line) => JSON.parse(line)).map(({ serial, guid }) => serial ?? guid);
           kept.push(`${name}: ${new Set(ids).size}`);
         }
       },

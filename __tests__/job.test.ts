@@ -29,6 +29,7 @@ test('a job gets a token that works, and that is refused when the job has ended'
   const main = await job.run('main', { inputs: dashboard.inputs });
   expectGreen(main);
   const { token } = main.outputs;
+  expect(Object.keys(main.outputs)).toEqual(['token', 'expires-at']);
   expect(await useToken(dashboard, token)).toBe(200);
 
   const post = await job.run('post', { inputs: dashboard.inputs });
@@ -42,10 +43,7 @@ test('a job without faults costs two requests', async () => {
   const job = newJob();
   await job.run('main', { inputs: dashboard.inputs });
   await job.run('post', { inputs: dashboard.inputs });
-  expect(dashboard.requests()).toEqual([
-    'POST /developer/v1/o/token/',
-    'POST /developer/v1/o/revoke_token/',
-  ]);
+  expect(dashboard.requests()).toEqual(['POST /developer/v1/o/token/', 'POST /developer/v1/o/revoke_token/']);
 });
 
 test('expires-at says when the token expires, a day from now', async () => {
@@ -54,28 +52,26 @@ test('expires-at says when the token expires, a day from now', async () => {
   const { outputs } = await newJob().run('main', { inputs: dashboard.inputs });
   expect(outputs['expires-at']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   const expiry = Date.parse(outputs['expires-at'] ?? '');
-  expect(expiry).toBeGreaterThanOrEqual(before + DAY_MS);
+  // It is reckoned from the Date of the answer, which knows whole seconds.
+  expect(expiry).toBeGreaterThan(before + DAY_MS - 2_000);
   expect(expiry).toBeLessThanOrEqual(Date.now() + DAY_MS);
 });
 
-test.each([false, true])(
-  'secret and token are masked and never seen, with debug logging %s',
-  async (debug) => {
-    const dashboard = await embeddedDashboard();
-    const job = newJob();
-    const main = await job.run('main', { inputs: dashboard.inputs, debug });
-    const post = await job.run('post', { inputs: dashboard.inputs, debug });
-    const token = main.outputs['token'] ?? '';
+test.each([false, true])('secret and token are masked and never seen, with debug logging %s', async (debug) => {
+  const dashboard = await embeddedDashboard();
+  const job = newJob();
+  const main = await job.run('main', { inputs: dashboard.inputs, debug });
+  const post = await job.run('post', { inputs: dashboard.inputs, debug });
+  const token = main.outputs['token'] ?? '';
 
-    expect(job.masks).toEqual(new Set([dashboard.clientSecret, token]));
-    expect(main.raw).toMatch(/^::add-mask::/);
-    for (const step of [main, post]) {
-      expectUnseen(step, dashboard.clientSecret, token);
-      expect(new Set(step.commands)).toEqual(new Set(['add-mask']));
-      expect(step.stderr).toBe('');
-    }
-  },
-);
+  expect(job.masks).toEqual(new Set([dashboard.clientSecret, token]));
+  expect(main.raw).toMatch(/^::add-mask::/);
+  for (const step of [main, post]) {
+    expectUnseen(step, dashboard.clientSecret, token);
+    expect(new Set(step.commands)).toEqual(new Set(['add-mask']));
+    expect(step.stderr).toBe('');
+  }
+});
 
 test('the client secret is in no file of the job, and the token only in state and output', async () => {
   const dashboard = await embeddedDashboard();
@@ -92,7 +88,7 @@ test('the log says where the token came from, when it expires, and what becomes 
   const main = await job.run('main', { inputs: dashboard.inputs });
   expect(main.log).toEqual([
     `${dashboard.url} issued an access token, valid until ${main.outputs['expires-at']}.`,
-    'It is the output token, masked in the log, and will be revoked when this job ends.',
+    'Available as output `token`, masked in the log. It will be revoked when this job ends.',
   ]);
   const post = await job.run('post', { inputs: dashboard.inputs });
   expect(post.log).toEqual([`Revoked the access token at ${dashboard.url}.`]);
@@ -119,13 +115,12 @@ test('with skip-token-revoke the token outlives the job, and both steps say so',
   const inputs = { ...dashboard.inputs, 'skip-token-revoke': 'true' };
   const main = await job.run('main', { inputs });
   expect(main.log.at(-1)).toBe(
-    'It is the output token, masked in the log, and stays alive when this job ends, since skip-token-revoke is true.',
+    'Available as output `token`, masked in the log. It stays alive: skip-token-revoke is true.',
   );
   const post = await job.run('post', { inputs });
   expectGreen(post);
-  expect(post.log).toEqual([
-    `The access token is left alive, since skip-token-revoke is true, and stays valid until ${main.outputs['expires-at']}.`,
-  ]);
+  const kept = 'The access token is left alive, since skip-token-revoke is true, and stays valid until';
+  expect(post.log).toEqual([`${kept} ${main.outputs['expires-at']}.`]);
   expect(await useToken(dashboard, main.outputs['token'])).toBe(200);
   expect(dashboard.requests()).not.toContain('POST /developer/v1/o/revoke_token/');
 });
@@ -134,9 +129,7 @@ test('what counts is the skip-token-revoke of the main step', async () => {
   const dashboard = await embeddedDashboard();
   const job = newJob();
   await job.run('main', { inputs: dashboard.inputs });
-  expectGreen(
-    await job.run('post', { inputs: { ...dashboard.inputs, 'skip-token-revoke': 'true' } }),
-  );
+  expectGreen(await job.run('post', { inputs: { ...dashboard.inputs, 'skip-token-revoke': 'true' } }));
   expect(dashboard.liveTokens()).toBe(0);
 });
 
@@ -165,28 +158,21 @@ test('the post step revokes with what main used, whatever its own inputs say', a
   expect(dashboard.liveTokens()).toBe(0);
 });
 
-test('a post step without inputs warns, says why that happens, what helps and how long the token lives', async () => {
+test('post steps with the wrong inputs warn, and say what helps and how long the token lives', async () => {
   const dashboard = await embeddedDashboard();
   const job = newJob();
   const main = await job.run('main', { inputs: dashboard.inputs });
-  const post = await job.run('post');
-  expectWarning(
-    post,
-    /could not be revoked.*until \d{4}-.*nested composite actions.*same name, client-secret/,
-  );
-  expect(post.annotations[0]?.message).toContain(main.outputs['expires-at']);
+  const another = { ...dashboard.inputs, 'client-secret': 'another-secret' };
+  for (const post of await Promise.all([job.run('post'), job.run('post', { inputs: another })])) {
+    expectWarning(
+      post,
+      /could not be revoked.*until \d{4}-.*composite actions: name the input client-secret in every one/,
+    );
+    expect(post.annotations[0]?.message).toContain(main.outputs['expires-at']);
+    expectUnseen(post, 'another-secret');
+  }
   expect(dashboard.liveTokens()).toBe(1);
-});
-
-test('a post step with another secret warns that it was not accepted', async () => {
-  const dashboard = await embeddedDashboard();
-  const job = newJob();
-  await job.run('main', { inputs: dashboard.inputs });
-  const post = await job.run('post', {
-    inputs: { ...dashboard.inputs, 'client-secret': 'another-secret' },
-  });
-  expectWarning(post, /could not be revoked.*until .*did not accept the credentials \(401\)/);
-  expectUnseen(post, 'another-secret');
+  expect(dashboard.requests()).toHaveLength(1);
 });
 
 test('wrong credentials end the step red, with the page where credentials are made', async () => {
@@ -202,9 +188,7 @@ test('wrong credentials end the step red, with the page where credentials are ma
 });
 
 test('npm start tells a whole job and ends well', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    join(ACTION_DIR, 'sandbox/start.mts'),
-  ]);
+  const { stdout } = await promisify(execFile)(process.execPath, [join(ACTION_DIR, 'sandbox/start.mts')]);
   expect(stdout).toContain('FORMLABS_ACCESS_TOKEN=***');
   expect(stdout).toContain('The token is refused now (401).');
   expect(stdout).toContain('Tokens issued: 1. Tokens alive: 0.');

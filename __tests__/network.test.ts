@@ -1,265 +1,293 @@
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { TlsOptions } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
-import { HIDDEN_HOST, makeCertificate } from './support/certificate';
+import type { StepResult } from '../sandbox/runner.mts';
+import { type Certificate, CHECKS_IPV6, HIDDEN_HOST, makeCertificate, trust, writePem } from './support/certificate';
+import { expectGreen, expectRed, expectWarning, inputsFor, NO_JITTER, newJob, runMain, runPost } from './support/job';
 import {
-  CLIENT_SECRET,
-  expectGreen,
-  expectRed,
-  expectUnseen,
-  expectWarning,
-  newJob,
-  runMain,
-  runPost,
-} from './support/job';
-import { startProxy } from './support/proxy';
-import { hang, startServer, TOKEN } from './support/scripted-server';
+  type Behaviour,
+  hang,
+  issue,
+  json,
+  type Script,
+  type ScriptedServer,
+  startServer,
+  TOKEN,
+  tokenBody,
+} from './support/scripted-server';
+import { startTcpServer, startTextServer } from './support/tcp-server';
 
-const ANOTHER_CERTIFICATE = { names: ['elsewhere.test'] };
+const DAY_MS = 86_400_000;
+const onUnix = process.platform === 'win32' ? test.skip : test;
 
-async function tlsServer(script = {}, names?: readonly string[]) {
-  const certificate = await makeCertificate(names);
-  const server = await startServer(script, { tls: certificate });
-  return { server, certificate, trust: { NODE_EXTRA_CA_CERTS: certificate.file } };
+/** A Dashboard with a certificate, and an environment that trusts it. */
+async function tlsServer(certificate: Certificate, script: Script = {}, tls: TlsOptions = {}) {
+  const server = await startServer(script, { tls: { ...tls, key: certificate.key, cert: certificate.cert } });
+  return { server, env: trust(certificate) };
 }
 
-describe('certificates', () => {
-  test('a private authority is trusted through NODE_EXTRA_CA_CERTS', async () => {
-    const { server, trust } = await tlsServer();
+/** For Node to find a host at these addresses: see support/addresses.cjs. */
+function found(addresses: string) {
+  return {
+    env: { TEST_ADDRESSES: addresses },
+    nodeArgs: [...NO_JITTER, '--require', join(import.meta.dirname, 'support/addresses.cjs')],
+  };
+}
+
+/** As `expectRed`, where Node itself has something to say on stderr. */
+function expectRedWithNodeWarning(main: StepResult, message: RegExp, warning: RegExp): void {
+  expectRed({ ...main, stderr: '' }, message);
+  expect(main.stderr).toMatch(warning);
+}
+
+function attemptsIn({ log }: StepResult): readonly string[] {
+  return log.filter((line) => line.startsWith('Attempt'));
+}
+
+describe('a certificate', () => {
+  test('of a private authority is trusted through NODE_EXTRA_CA_CERTS', async () => {
+    const { server, env } = await tlsServer(await makeCertificate());
     const job = newJob();
-    expectGreen(await runMain(server, { job, env: trust }));
-    expectGreen(await runPost(server, job, { env: trust }));
+    expectGreen(await runMain(server, { job, env }));
+    expectGreen(await runPost(server, job, { env }));
     expect(server.revoked).toEqual([TOKEN]);
   });
 
-  test('one that is not trusted ends main red at once, and post with a warning; both name NODE_EXTRA_CA_CERTS', async () => {
-    const { server, trust } = await tlsServer();
-    const main = await runMain(server);
-    expectRed(
-      main,
-      /^The certificate of 127\.0\.0\.1:\d+ is not trusted \(DEPTH_ZERO_SELF_SIGNED_CERT\)\. .*NODE_EXTRA_CA_CERTS/,
-    );
-    expect(main.log.filter((line) => line.startsWith('Attempt'))).toEqual([]);
+  const onLinux = process.platform === 'linux' ? test : test.skip;
 
+  onLinux('that the machine trusts is trusted with NODE_USE_SYSTEM_CA=1', async () => {
+    const certificate = await makeCertificate();
+    const { server } = await tlsServer(certificate);
+    expectGreen(await runMain(server, { env: { NODE_USE_SYSTEM_CA: '1', SSL_CERT_FILE: certificate.file } }));
+  });
+
+  test('that is not trusted ends main red at once, and post with a warning; nothing is sent', async () => {
+    const { server, env } = await tlsServer(await makeCertificate());
     const job = newJob();
-    await runMain(server, { job, env: trust });
-    expectWarning(
-      await runPost(server, job),
-      /the certificate of .* is not trusted.*NODE_EXTRA_CA_CERTS/,
-    );
+    const [main] = await Promise.all([runMain(server), runMain(server, { job, env })]);
+    expectRed(main, /^The certificate of 127\.0\.0\.1:\d+ is not trusted \(DEPTH_ZERO_SELF_SIGNED_CERT\)\. /);
+    expect(attemptsIn(main)).toEqual([]);
+    expectWarning(await runPost(server, job), /: the certificate of .* is not trusted.*NODE_EXTRA_CA_CERTS/);
     expect(server.requests).toHaveLength(1);
   });
 
-  test('one for another host is not trusted', async () => {
-    const { server, trust } = await tlsServer({}, ANOTHER_CERTIFICATE.names);
-    const inputs = { 'api-url': `https://localhost:${server.port}` };
-    const main = await runMain(server, { env: trust, inputs });
-    expectRed(
-      main,
-      /^The certificate of localhost:\d+ is not trusted \(ERR_TLS_CERT_ALTNAME_INVALID\)/,
-    );
+  test('is checked whatever NODE_TLS_REJECT_UNAUTHORIZED says, and the error names it', async () => {
+    const { server } = await tlsServer(await makeCertificate());
+    const main = await runMain(server, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } });
+    expectRed(main, /is not trusted .*NODE_TLS_REJECT_UNAUTHORIZED=0 is ignored/);
     expect(server.requests).toEqual([]);
+    const { server: good, env } = await tlsServer(await makeCertificate());
+    expectGreen(await runMain(good, { env: { ...env, NODE_TLS_REJECT_UNAUTHORIZED: '0' } }));
   });
 
-  test('a server that speaks no TLS is an error, not a wait', async () => {
-    const server = await startServer();
-    const main = await runMain({ url: server.url.replace('http:', 'https:') });
-    expectRed(
-      main,
-      /^No answer from 127\.0\.0\.1:\d+: the request failed \((EPROTO|ERR_SSL_[A-Z_]+)\)/,
-    );
-  });
-});
-
-test('an IPv6 address as API URL', async () => {
-  const server = await startServer({}, { host: '::1' });
-  const job = newJob();
-  expectGreen(await runMain(server, { job }));
-  expectGreen(await runPost(server, job));
-  expect(server.requests[0]?.headers.host).toBe(`[::1]:${server.port}`);
-  expect(server.revoked).toEqual([TOKEN]);
-});
-
-describe('a proxy from the environment', () => {
-  const PASSWORD = 'pr0xy p@ss/wörd';
-  const USER_AND_PASSWORD = `builder:${encodeURIComponent(PASSWORD)}`;
-
-  test.each(['https_proxy', 'HTTPS_PROXY'])(
-    '%s, with credentials, serves both steps',
-    async (variable) => {
-      const { server, trust } = await tlsServer();
-      const proxy = await startProxy({ target: server, credentials: `builder:${PASSWORD}` });
-      const env = { ...trust, [variable]: `http://${USER_AND_PASSWORD}@${proxy.host}` };
-      const inputs = { 'api-url': `https://${HIDDEN_HOST}` };
-      const job = newJob();
-      const main = await runMain(server, { job, inputs, env });
-      const post = await runPost(server, job, { inputs, env });
-      for (const step of [main, post]) {
-        expectGreen(step);
-        expectUnseen(step, PASSWORD, encodeURIComponent(PASSWORD), CLIENT_SECRET, TOKEN);
-        expect(step.stderr).toBe('');
-      }
-      expect(proxy.connects).toEqual([`${HIDDEN_HOST}:443`, `${HIDDEN_HOST}:443`]);
-      expect(server.revoked).toEqual([TOKEN]);
-      expect(server.requests[0]?.headers).not.toHaveProperty('proxy-authorization');
-    },
-  );
-
-  test('one that is reached by https', async () => {
-    const { server, certificate, trust } = await tlsServer();
-    const proxy = await startProxy({ target: server, tls: certificate });
-    const env = { ...trust, https_proxy: `https://${proxy.host}` };
-    const job = newJob();
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}:8443/base` };
-    expectGreen(await runMain(server, { job, inputs, env }));
-    expectGreen(await runPost(server, job, { inputs, env }));
-    expect(proxy.connects[0]).toBe(`${HIDDEN_HOST}:8443`);
-    expect(server.requests[0]?.path).toBe('/base/developer/v1/o/token/');
-  });
-
-  test.each(['no_proxy', 'NO_PROXY'])('%s goes past it', async (variable) => {
-    const { server, trust } = await tlsServer();
-    const proxy = await startProxy({ target: server });
-    const env = { ...trust, https_proxy: `http://${proxy.host}`, [variable]: 'other.test, .test' };
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
-    const nodeArgs = ['--require', `${import.meta.dirname}/support/unknown-host.cjs`];
-    const main = await runMain(server, {
-      inputs,
-      env: { ...env, TEST_DNS_ERROR: 'ENOTFOUND' },
-      nodeArgs,
-    });
-    expectRed(main, /^No answer from dashboard\.test: the host name does not exist/);
-    expect(proxy.connects).toEqual([]);
-  });
-
-  test.each<[name: string, userInfo: string]>([
-    ['without credentials', ''],
-    ['with wrong ones', 'builder:wrong-pass@'],
-  ])('407 is the proxy that refuses, not the Dashboard (%s)', async (_name, userInfo) => {
-    const { server, trust } = await tlsServer();
-    const proxy = await startProxy({ target: server, credentials: 'builder:right-pass' });
-    const env = { ...trust, https_proxy: `http://${userInfo}${proxy.host}` };
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}` };
-    const main = await runMain(server, { inputs, env, debug: true });
-    expect(main.annotations).toEqual([
-      {
-        level: 'error',
-        message: `The proxy ${proxy.host} did not accept its credentials (407). This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.`,
-      },
-    ]);
-    expectUnseen(main, 'wrong-pass', 'never-shown');
-    expect(proxy.connects).toHaveLength(1);
+  async function expectRefused(certificate: Certificate, problem: RegExp, tls: TlsOptions = {}): Promise<void> {
+    const { server, env } = await tlsServer(certificate, {}, tls);
+    const main = await runMain(server, { env, inputs: { 'api-url': `https://localhost:${server.port}` } });
+    expectRed(main, new RegExp(`^The certificate of localhost:${server.port} ${problem.source}`));
+    expect(main.annotations[0]?.message).not.toContain('NODE_EXTRA_CA_CERTS');
+    expect(attemptsIn(main)).toEqual([]);
     expect(server.requests).toEqual([]);
+  }
+
+  test('that has expired is an error of its own, at once', async () => {
+    const certificate = await makeCertificate(['localhost'], { validFrom: new Date(0), validTo: new Date(DAY_MS) });
+    await expectRefused(certificate, /has expired \(CERT_HAS_EXPIRED\)\. .*clock of the runner/);
   });
 
-  test('one that forbids the host is an error at once', async () => {
-    const { server, trust } = await tlsServer();
-    const proxy = await startProxy({ target: server, refuse: 403 });
-    const env = { ...trust, https_proxy: `http://${proxy.host}` };
-    const main = await runMain(server, { inputs: { 'api-url': `https://${HIDDEN_HOST}` }, env });
-    expectRed(
-      main,
-      `No answer from ${HIDDEN_HOST} through the proxy ${proxy.host}: the proxy answered 403 instead of a tunnel`,
-    );
-    expect(proxy.connects).toHaveLength(1);
+  test('that is not valid yet is an error of its own, at once', async () => {
+    const certificate = await makeCertificate(['localhost'], { validFrom: new Date(Date.now() + DAY_MS) });
+    await expectRefused(certificate, /is not valid yet \(CERT_NOT_YET_VALID\)\. .*clock of the runner/);
   });
 
-  test.each<[name: string, refuse: number | undefined]>([
-    ['answers 503', 503],
-    ['is not there', undefined],
-  ])('one that %s is tried again', async (_name, refuse) => {
-    const { server, trust } = await tlsServer();
-    const host = refuse ? (await startProxy({ target: server, refuse })).host : '127.0.0.1:1';
-    const env = { ...trust, https_proxy: `http://${host}` };
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
-    const main = await runMain(server, { inputs, env, nodeArgs: [] });
-    expectRed(main, /^No answer from dashboard\.test through the proxy .*too short for another/);
+  test('for another name is an error of its own, at once', async () => {
+    const certificate = await makeCertificate(['elsewhere.test'], { addresses: [] });
+    await expectRefused(certificate, /is for another name \(ERR_TLS_CERT_ALTNAME_INVALID\)\. Check api-url/);
   });
 
-  test('one whose name does not exist is tried three times', async () => {
-    const { server } = await tlsServer();
-    const env = { https_proxy: 'http://proxy.invalid:3128', TEST_DNS_ERROR: 'ENOTFOUND' };
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}` };
-    const main = await runMain(server, {
-      inputs,
-      env,
-      nodeArgs: ['no-jitter', 'unknown-host'].flatMap((name) => [
-        '--require',
-        `${import.meta.dirname}/support/${name}.cjs`,
-      ]),
-    });
-    expectRed(main, /through the proxy proxy\.invalid:3128: the proxy opened no tunnel/);
-    expect(main.log.filter((line) => line.startsWith('Attempt'))).toHaveLength(2);
+  // OpenSSL does not mind before Node 24.
+  const [nodeMajor = 0] = process.versions.node.split('.').map(Number);
+
+  (nodeMajor < 24 ? test.skip : test)('with a key that is too short is an error of its own, at once', async () => {
+    const certificate = await makeCertificate(['localhost'], { weak: true });
+    await expectRefused(certificate, /is too weak \([A-Z_]+\)\. .*stronger key/, { ciphers: 'DEFAULT@SECLEVEL=0' });
   });
 
-  test('one whose certificate is not trusted is an error at once', async () => {
-    const { server, certificate } = await tlsServer();
-    const proxy = await startProxy({ target: server, tls: certificate });
-    const env = { https_proxy: `https://${proxy.host}` };
-    const main = await runMain(server, { inputs: { 'api-url': `https://${HIDDEN_HOST}` }, env });
-    expectRed(main, `The certificate of the proxy ${proxy.host} is not trusted`);
-  });
-
-  test('one that never says a word is given up in time', async () => {
-    const { server, trust } = await tlsServer();
-    const proxy = await startProxy({ target: server, silent: true });
-    const env = { ...trust, https_proxy: `http://${proxy.host}` };
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
-    const main = await runMain(server, { inputs, env });
-    expectRed(main, /through the proxy .*: there was no complete answer within 1\.0 s/);
-    expect(main.ms).toBeLessThan(2_000);
-  });
-
-  test('a Dashboard behind it that never answers is given up in time', async () => {
-    const { server, trust } = await tlsServer({ token: [hang()] });
-    const proxy = await startProxy({ target: server });
-    const env = { ...trust, https_proxy: `http://${proxy.host}` };
-    const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
-    const main = await runMain(server, { inputs, env });
-    expectRed(main, /no complete answer within 1\.0 s/);
-    expect(main.ms).toBeLessThan(2_000);
-  });
-
-  test.each([
-    'http://user:hidden-pass@[nowhere',
-    'http://user:hidden#pass@proxy.test:3128',
-    'http://user:hidden-pass%zz@proxy.test:3128',
-    'proxy.test:3128',
-    'hidden host:3128',
-    'socks5://hidden:3128',
-  ])(
-    'one that cannot be read (%s) is an error, and is not left out without a word',
-    async (https_proxy) => {
-      const { server, trust } = await tlsServer();
-      const job = newJob();
-      const inputs = { 'api-url': `https://localhost:${server.port}` };
-      const main = await runMain(server, { inputs, env: { https_proxy } });
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'of the client, which a server wants over %s, is named',
+    async (version) => {
+      const certificate = await makeCertificate();
+      const only = { minVersion: version, maxVersion: version, requestCert: true, ca: certificate.cert };
+      const { server, env } = await tlsServer(certificate, {}, only);
+      const main = await runMain(server, { env, inputs: { 'timeout-seconds': '2' } });
       expectRed(
         main,
-        /^https_proxy is not the address of a proxy: give http:\/\/user:password@host:port/,
+        /TLS handshake .* was refused \((EPROTO|ERR_SSL_\w*ALERT\w*)\)\. It may require a client certificate/,
       );
-      expectUnseen(main, 'hidden');
+      expect(attemptsIn(main)).toEqual([]);
       expect(server.requests).toEqual([]);
-
-      await runMain(server, { job, inputs, env: trust });
-      const post = await runPost(server, job, {
-        inputs,
-        env: { ...trust, HTTPS_PROXY: https_proxy },
-      });
-      expectWarning(post, /: HTTPS_PROXY is not the address of a proxy/i);
     },
   );
+});
 
-  test.each(['http://proxy.test', 'http://127.0.0.1:3128/', '127.0.0.1:1'])(
-    '%s can be read',
-    async (https_proxy) => {
-      const main = await runMain(
-        { url: 'https://dashboard.invalid' },
-        {
-          inputs: { 'timeout-seconds': '1' },
-          env: { https_proxy, TEST_DNS_ERROR: 'ENOTFOUND' },
-          nodeArgs: ['--require', `${import.meta.dirname}/support/unknown-host.cjs`],
-        },
+describe('the error of a certificate that is not trusted has looked at NODE_EXTRA_CA_CERTS', () => {
+  test('which is not set, names no file, holds no certificate, or holds that of another authority', async () => {
+    const { server } = await tlsServer(await makeCertificate());
+    const run = (NODE_EXTRA_CA_CERTS: string) => runMain(server, { env: { NODE_EXTRA_CA_CERTS } });
+    const another = trust(await makeCertificate());
+    const [unset, missing, noPem, otherOne] = await Promise.all([
+      run(''),
+      run(join(import.meta.dirname, 'nowhere.pem')),
+      run(writePem('no PEM at all')),
+      run(another.NODE_EXTRA_CA_CERTS),
+    ]);
+    expectRed(unset, /set NODE_EXTRA_CA_CERTS in the env of the job .*NODE_USE_SYSTEM_CA=1/);
+    expectRedWithNodeWarning(
+      missing,
+      /The file in NODE_EXTRA_CA_CERTS can't be read \(ENOENT\); in a container, .*NODE_USE_SYSTEM_CA=1/,
+      /^Warning: Ignoring extra certs/,
+    );
+    expectRed(noPem, /The file in NODE_EXTRA_CA_CERTS holds no certificate in PEM format\. .*NODE_USE_SYSTEM_CA=1/);
+    expectRed(otherOne, /The file in NODE_EXTRA_CA_CERTS lacks the authority .*NODE_USE_SYSTEM_CA=1/);
+  });
+});
+
+describe('addresses', () => {
+  const runJobAt = async (server: ScriptedServer, env = {}) => {
+    const job = newJob();
+    expectGreen(await runMain(server, { job, env }));
+    expectGreen(await runPost(server, job, { env }));
+    expect(server.requests[0]?.headers.host).toBe(`[::1]:${server.port}`);
+    expect(server.revoked).toEqual([TOKEN]);
+  };
+
+  test('an IPv6 address as API URL', async () => {
+    await runJobAt(await startServer({}, { host: '::1' }));
+  });
+
+  (CHECKS_IPV6 ? test : test.skip)('an IPv6 address as API URL, over TLS', async () => {
+    const certificate = await makeCertificate([], { addresses: ['::1'] });
+    await runJobAt(await startServer({}, { host: '::1', tls: certificate }), trust(certificate));
+  });
+
+  test('a host with addresses behind which nothing is, or a slow connection, is reached', async () => {
+    const certificate = await makeCertificate();
+    const { server, env } = await tlsServer(certificate);
+    const run = (addresses: string, timeoutSeconds: number) => {
+      const { nodeArgs, env: more } = found(addresses);
+      const inputs = { 'api-url': `https://${HIDDEN_HOST}:${server.port}`, 'timeout-seconds': `${timeoutSeconds}` };
+      return runMain(server, { inputs, nodeArgs, env: { ...env, ...more } });
+    };
+    const mains = await Promise.all([
+      // The first gets half a second here, and with 60 seconds close to four.
+      run('fe80::1 10.0.0.1/0', 4),
+      run('10.0.0.1/0 fe80::1', 4),
+      run('2001:db8::1/700 10.0.0.1', 60),
+      run('10.0.0.1/700 2001:db8::1 10.0.0.2', 60),
+    ]);
+    for (const main of mains) {
+      expectGreen(main);
+      expect(attemptsIn(main)).toEqual([]);
+    }
+  });
+
+  test('a host behind whose addresses nothing is has no connection when the time is over', async () => {
+    const inputs = { 'api-url': `https://${HIDDEN_HOST}`, 'timeout-seconds': '1' };
+    const [one, two] = await Promise.all([
+      runMain({ url: '' }, { inputs, ...found('10.0.0.1') }),
+      runMain({ url: '' }, { inputs, ...found('fe80::1 10.0.0.1') }),
+    ]);
+    expectRed(one, /^No answer from dashboard\.test: no connection within 1\.0 s; gave up/);
+    expectRed(two, /^No answer from dashboard\.test: .*; gave up/);
+  });
+
+  test('a server that takes a connection and never shakes hands is left for another attempt', async () => {
+    const certificate = await makeCertificate();
+    const { server, env } = await tlsServer(certificate);
+    let connections = 0;
+    const { port } = await startTcpServer((socket) => {
+      connections += 1;
+      if (connections > 1) socket.pipe(connect(server.port)).pipe(socket);
+    });
+    const inputs = { 'api-url': `https://localhost:${port}`, 'timeout-seconds': '3' };
+    const main = await runMain(server, { env, inputs });
+    expectGreen(main);
+    expect(attemptsIn(main)).toEqual([expect.stringContaining('no complete answer within 1.5 s')]);
+  });
+});
+
+describe('what is no HTTP, or no TLS', () => {
+  test('is an error at once, and of HTTP it says that a token may have been issued', async () => {
+    const [garbage, twoLengths, headOfMegabytes, plain] = await Promise.all([
+      startTextServer('SSH-2.0-OpenSSH_9.6\r\n'),
+      startTextServer(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 7\r\n\r\n${tokenBody()}`),
+      startTextServer(`HTTP/1.1 200 OK\r\nx: ${'x'.repeat(1_100_000)}\r\n\r\n`),
+      startTextServer('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    ]);
+    const servers = [garbage, twoLengths, headOfMegabytes];
+    const [noTls, ...mains] = await Promise.all([
+      runMain({ url: plain.url.replace('http:', 'https:') }),
+      ...servers.map((server) => runMain(server)),
+    ]);
+    for (const main of mains) {
+      expectRed(
+        main,
+        /^What came from 127\.0\.0\.1:\d+ is not valid HTTP \(HPE_[A-Z_]+\)\. .*a token may have been issued/,
       );
-      expectRed(main, /^No answer from dashboard\.invalid through the proxy/);
-    },
-  );
+      expect(attemptsIn(main)).toEqual([]);
+    }
+    expectRed(
+      noTls,
+      /^No TLS connection to 127\.0\.0\.1:\d+ .*\((EPROTO|ERR_SSL_[A-Z_]+)\)\. Check the host and the port in api-url/,
+    );
+    expect(attemptsIn(noTls)).toEqual([]);
+  });
+
+  test('20 KB of cookies before a token do no harm', async () => {
+    const cookies = Array.from({ length: 20 }, (_, index) => `cookie-${index}=${'x'.repeat(1_000)}`);
+    const server = await startServer({
+      token: [(response) => response.writeHead(200, { 'set-cookie': cookies }).end(tokenBody())],
+    });
+    expectGreen(await runMain(server));
+  });
+});
+
+test('an answer that was read and will be tried again closes its connection', async () => {
+  const closed: Promise<void>[] = [];
+  const busy: Behaviour = (response, request) => {
+    closed.push(new Promise((resolve) => response.socket?.once('close', () => resolve())));
+    json(503, { error: 'server_error' })(response, request);
+  };
+  // A token comes only when the connections of the answers before it are gone.
+  const last: Behaviour = (response, request) => {
+    void Promise.all(closed).then(() => issue()(response, request));
+  };
+  const server = await startServer({ token: [busy, busy, busy, last] });
+  expectGreen(await runMain(server));
+  expect(closed).toHaveLength(3);
+});
+
+onUnix('an answer that came whole while the machine was paused is taken, though the time is over', async () => {
+  const certificate = await makeCertificate();
+  const run = async (tls?: Certificate) => {
+    const taken = Promise.withResolvers<{ answerNow: () => void }>();
+    const held: Behaviour = (response, request) => taken.resolve({ answerNow: () => issue()(response, request) });
+    const server = await startServer({ token: [held, hang()] }, tls ? { tls } : {});
+    const job = newJob();
+    const { child, done } = job.start('main', {
+      inputs: inputsFor(server, { 'timeout-seconds': '1' }),
+      env: tls ? trust(tls) : {},
+    });
+    const { answerNow } = await taken.promise;
+    child.kill('SIGSTOP');
+    answerNow();
+    // Longer than all of its budget.
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    child.kill('SIGCONT');
+    const main = await done;
+    expectGreen(main);
+    expect(main.outputs['token']).toBe(TOKEN);
+    expect(server.requests).toHaveLength(1);
+  };
+  await Promise.all([run(), run(certificate)]);
 });

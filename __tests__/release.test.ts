@@ -41,12 +41,8 @@ function run(script: string, args: string[], releases: Release[], majorTag = '')
   const files = {
     gh: FAKE_GH,
     calls: '',
-    'by-tag': lines(
-      releases.filter((r) => r.tag_name === tag).map(({ id, draft }) => `${id} ${draft}`),
-    ),
-    published: lines(
-      releases.filter((r) => !r.draft && !r.prerelease).map(({ tag_name }) => tag_name),
-    ),
+    'by-tag': lines(releases.filter((r) => r.tag_name === tag).map(({ id, draft }) => `${id} ${draft}`)),
+    published: lines(releases.filter((r) => !r.draft && !r.prerelease).map(({ tag_name }) => tag_name)),
     'major-tag': majorTag,
   };
   for (const [name, text] of Object.entries(files)) {
@@ -70,13 +66,15 @@ function run(script: string, args: string[], releases: Release[], majorTag = '')
 const onUnix = process.platform === 'win32' ? describe.skip : describe;
 
 onUnix('.ci/draft-release', () => {
-  const TAG = 'v1.0.0';
+  // The changelog has notes for the version in package.json; documents.test.ts sees to it.
+  const { version } = JSON.parse(readFileSync(join(ACTION_DIR, 'package.json'), 'utf8')) as { version: string };
+  const TAG = `v${version}`;
 
   test('makes a draft of the tag, with its notes and its files, and publishes nothing', () => {
     const { status, calls } = run('draft-release', [TAG, 'a.tar.gz', 'b.jsonl'], []);
     const create = calls.slice(1).join('\n');
     expect(status).toBe(0);
-    expect(create).toMatch(/^release create v1\.0\.0 --draft --verify-tag /);
+    expect(create).toMatch(new RegExp(`^release create ${TAG} --draft --verify-tag `));
     expect(create).toContain('### Added');
     expect(create).toMatch(/ a\.tar\.gz b\.jsonl$/m);
     expect(create).not.toContain('draft=false');
@@ -96,7 +94,7 @@ onUnix('.ci/draft-release', () => {
   test('fails where a release was published already, with what to do', () => {
     const { status, output, calls } = run('draft-release', [TAG], [published(TAG)]);
     expect(status).toBe(1);
-    expect(output).toMatch(/^::error::v1\.0\.0 is published already.+Delete that release/m);
+    expect(output).toMatch(new RegExp(`^::error::${TAG} is published already.+Delete that release`, 'm'));
     expect(calls.join()).not.toMatch(/create|DELETE/);
   });
 

@@ -1,21 +1,21 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { type Job, parseCommand, parseFileCommands } from '../sandbox/runner.mts';
+import { type Job, parseCommand, parseFileCommands, type StepResult } from '../sandbox/runner.mts';
+import { expectGreen, expectRed, expectUnseen, NO_JITTER, newJob, runMain, runPost } from './support/job';
 import {
-  CLIENT_SECRET,
-  expectGreen,
-  expectRed,
-  expectUnseen,
-  expectWarning,
-  NO_JITTER,
-  newJob,
-  runMain,
-  runPost,
-} from './support/job';
-import { answer, type Behaviour, hang, issue, startServer, TOKEN } from './support/scripted-server';
+  answer,
+  type Behaviour,
+  issue,
+  json,
+  page,
+  type ScriptedServer,
+  startServer,
+  TOKEN,
+} from './support/scripted-server';
 
-const SUPPORT = join(import.meta.dirname, 'support');
+const SKIP = { 'skip-token-revoke': 'true' };
+const onLinux = existsSync('/dev/full') ? test : test.skip;
 
 /** A path that no file can be written to. */
 function folder(job: Job): string {
@@ -24,217 +24,174 @@ function folder(job: Job): string {
   return path;
 }
 
+const unwritable: [name: string, path: (job: Job) => string | undefined, reason: string][] = [
+  ['a folder in its place', folder, '(E'],
+  ['no file', (job) => join(job.tempDir, 'missing'), '(no file in GITHUB_'],
+  ['no variable', () => undefined, '(no file in GITHUB_'],
+];
+
 describe("when the runner's files can't be written", () => {
-  test.each<[name: string, path: (job: Job) => string | undefined]>([
-    ['a folder in its place', folder],
-    ['no file', (job) => join(job.tempDir, 'missing')],
-    ['no variable', () => undefined],
-  ])('state before a token exists: red, and nothing is requested (%s)', async (_name, path) => {
+  test.each(unwritable)('state at the start: red, and nothing is requested (%s)', async (_name, path, reason) => {
     const server = await startServer();
     const job = newJob();
     const main = await runMain(server, { job, env: { GITHUB_STATE: path(job) } });
-    expectRed(
-      main,
-      /^The runner's state file can't be written.*: make sure that the runner's temp folder exists, may be written to and has space left\.$/,
-    );
+    expectRed(main, /^The runner's state file can't be written .*: make sure .* temp folder exists, is writable and/);
+    expect(main.annotations[0]?.message).toContain(reason);
     expect(server.requests).toEqual([]);
   });
 
-  test.each<[name: string, path: (job: Job) => string | undefined]>([
-    ['a folder in its place', folder],
-    ['no file', (job) => join(job.tempDir, 'missing')],
-    ['no variable', () => undefined],
-  ])('output: red, and the post step revokes (%s)', async (_name, path) => {
+  test.each(unwritable)('output: red, and the token is revoked (%s)', async (_name, path, reason) => {
     const server = await startServer();
     const job = newJob();
     const main = await runMain(server, { job, env: { GITHUB_OUTPUT: path(job) } });
     expectRed(main, /^The runner's output file can't be written/);
+    expect(main.annotations[0]?.message).toContain(reason);
     expectUnseen(main, TOKEN);
-    expectGreen(await runPost(server, job));
     expect(server.revoked).toEqual([TOKEN]);
   });
 
-  test('output, with skip-token-revoke: the post step revokes all the same', async () => {
+  test('output, with skip-token-revoke: the token is revoked all the same', async () => {
     const server = await startServer();
     const job = newJob();
-    const inputs = { 'skip-token-revoke': 'true' };
-    expectRed(
-      await runMain(server, { job, inputs, env: { GITHUB_OUTPUT: folder(job) } }),
-      /output/,
+    expectRed(await runMain(server, { job, inputs: SKIP, env: { GITHUB_OUTPUT: folder(job) } }), /output/);
+    expect(server.revoked).toEqual([TOKEN]);
+    expectGreen(await runPost(server, job));
+  });
+
+  test('output, and the token can not be revoked either: post does it', async () => {
+    const server = await startServer({ revoke: [answer(404), answer(200)] });
+    const job = newJob();
+    const main = await runMain(server, { job, env: { GITHUB_OUTPUT: folder(job) } });
+    expectRed(main, /^The runner's output file can't be written/);
+    expect(main.log).toContainEqual(
+      expect.stringMatching(/^The post step will revoke an access token that could not be revoked now: there/),
     );
-    expectGreen(await runPost(server, job, { inputs }));
-    expect(server.revoked).toEqual([TOKEN]);
-  });
-
-  const linux = process.platform === 'linux' ? test : test.skip;
-  linux('on a full disk the reason is named', async () => {
-    const server = await startServer();
-    const job = newJob();
-    expectRed(await runMain(server, { job, env: { GITHUB_OUTPUT: '/dev/full' } }), /\(ENOSPC\)/);
+    expect(server.revoked).toEqual([]);
     expectGreen(await runPost(server, job));
     expect(server.revoked).toEqual([TOKEN]);
   });
 
-  /** The state file is gone by the time that the token arrives. */
-  const losesState =
-    (path: string, behaviour: Behaviour): Behaviour =>
-    (...request) => {
-      rmSync(path);
+  onLinux('on a full disk the reason is named', async () => {
+    const server = await startServer();
+    expectRed(await runMain(server, { env: { GITHUB_OUTPUT: '/dev/full' } }), /\(ENOSPC\)/);
+    expect(server.revoked).toEqual([TOKEN]);
+  });
+});
+
+describe('when the disk is full from a write on, of which it took a half', () => {
+  /** A part of a value would make the runner fail the step for its own reason, and lose all that the file holds. */
+  function fullAtWrite(server: ScriptedServer, write: number, job: Job, inputs = {}, writes = 99): Promise<StepResult> {
+    const nodeArgs = [...NO_JITTER, '--require', join(import.meta.dirname, 'support', 'full-disk.cjs')];
+    const env = { TEST_FULL_AT_WRITE: String(write), TEST_FULL_WRITES: String(writes) };
+    return runMain(server, { job, inputs, nodeArgs, env });
+  }
+
+  test('the first: nothing is requested', async () => {
+    const server = await startServer();
+    const job = newJob();
+    expectRed(await fullAtWrite(server, 1, job), /state file can't be written \(ENOSPC\)/);
+    expect(job.state).toEqual({});
+    expect(server.requests).toEqual([]);
+  });
+
+  test('that of the token: main revokes it', async () => {
+    const server = await startServer();
+    const job = newJob();
+    expectRed(await fullAtWrite(server, 2, job), /state file can't be written \(ENOSPC\)/);
+    expect(job.state).toEqual({ state: '{"tokens":[]}' });
+    expect(job.masks).toContain(TOKEN);
+    expect(server.revoked).toEqual([TOKEN]);
+  });
+
+  test('that of the outputs: main revokes the token, and post at worst once more', async () => {
+    const server = await startServer();
+    const job = newJob();
+    expectRed(await fullAtWrite(server, 3, job), /output file can't be written \(ENOSPC\)/);
+    expect(server.revoked).toEqual([TOKEN]);
+    expectGreen(await runPost(server, job));
+    expect(server.revoked).toEqual([TOKEN, TOKEN]);
+  });
+
+  test('that which says that the token is left alive: it is not', async () => {
+    const server = await startServer();
+    const job = newJob();
+    const main = await fullAtWrite(server, 4, job, SKIP);
+    expect(main.annotations).toEqual([{ level: 'error', message: expect.stringContaining('state file') }]);
+    expect(main.exitCode).toBe(1);
+    expect(server.revoked).toEqual([TOKEN]);
+    expectGreen(await runPost(server, job));
+  });
+
+  test('that which says that a token is revoked: the step goes on, and post revokes it once more', async () => {
+    const server = await startServer({ token: [json(503, { access_token: 'stray' }), issue()] });
+    const job = newJob();
+    const main = await fullAtWrite(server, 4, job, {}, 1);
+    expectGreen(main);
+    expect(main.outputs['token']).toBe(TOKEN);
+    expect(server.revoked).toEqual(['stray']);
+    expectGreen(await runPost(server, job));
+    expect([...server.revoked].sort()).toEqual(['stray', 'stray', TOKEN]);
+  });
+});
+
+describe('a token that can not be saved', () => {
+  /** A server that takes the state file away with its answer. */
+  async function losing(behaviour: Behaviour, ...revoke: Behaviour[]) {
+    const job = newJob();
+    const GITHUB_STATE = join(job.tempDir, 'its-state');
+    writeFileSync(GITHUB_STATE, '');
+    const token: Behaviour = (...request) => {
+      rmSync(GITHUB_STATE, { maxRetries: 5 });
       behaviour(...request);
     };
+    const server = await startServer({ token: [token], ...(revoke.length > 0 && { revoke }) });
+    const run = (inputs = {}) => runMain(server, { job, inputs, env: { GITHUB_STATE } });
+    return { job, server, run };
+  }
 
   test.each<[name: string, behaviour: Behaviour]>([
     ['a good one', issue()],
-    ['one that can not be accepted', issue({ token_type: 'mac' })],
-  ])(
-    'state for the token: main revokes it itself, then ends red (%s)',
-    async (_name, behaviour) => {
-      const job = newJob();
-      const GITHUB_STATE = join(job.tempDir, 'state');
-      writeFileSync(GITHUB_STATE, '');
-      const server = await startServer({ token: [losesState(GITHUB_STATE, behaviour)] });
-      const main = await runMain(server, { job, env: { GITHUB_STATE } });
-      expectRed(main, /^The runner's state file can't be written/);
-      expect(job.masks).toContain(TOKEN);
-      expect(server.revoked).toEqual([TOKEN]);
-      expect(server.requests).toHaveLength(2);
-    },
-  );
-
-  test('state for the token, and it can not be revoked either: the error says that it lives on', async () => {
-    const job = newJob();
-    const GITHUB_STATE = join(job.tempDir, 'state');
-    writeFileSync(GITHUB_STATE, '');
-    const server = await startServer({
-      token: [losesState(GITHUB_STATE, issue())],
-      revoke: [answer(404)],
-    });
-    const main = await runMain(server, { job, env: { GITHUB_STATE } });
-    expectRed(
-      main,
-      /^A token that could not be saved for the post step was not revoked either and stays valid for up to a day: there is nothing at/,
-    );
+    ['one that can not be used', issue({ token_type: 'mac' })],
+  ])('is masked, and revoked by main, which is red (%s)', async (_name, behaviour) => {
+    const { job, server, run } = await losing(behaviour);
+    expectRed(await run(), /^The runner's state file can't be written/);
+    expect(job.masks).toContain(TOKEN);
+    expect(server.revoked).toEqual([TOKEN]);
+    expect(server.requests).toHaveLength(2);
   });
 
-  test('state for the token, with the budget used up: there is still time to revoke it', async () => {
-    const job = newJob();
-    const GITHUB_STATE = join(job.tempDir, 'state');
-    writeFileSync(GITHUB_STATE, '');
+  test('is revoked with as much patience as timeout-seconds has', async () => {
+    const { server, run } = await losing(issue(), page(503), page(503), page(503), answer(200));
+    expectRed(await run(), /^The runner's state file can't be written/);
+    expect(server.revoked).toEqual([TOKEN]);
+  });
+
+  test('is revoked also where the time is up', async () => {
     const late =
       (behaviour: Behaviour, ms: number): Behaviour =>
       (...request) =>
         void setTimeout(() => behaviour(...request), ms);
-    const server = await startServer({
-      token: [late(losesState(GITHUB_STATE, issue()), 800)],
-      revoke: [late(answer(200), 400)],
-    });
-    const inputs = { 'timeout-seconds': '1' };
-    const main = await runMain(server, { job, env: { GITHUB_STATE }, inputs });
-    expectRed(main, /^The runner's state file can't be written/);
+    const { server, run } = await losing(late(issue(), 700), late(answer(200), 450));
+    expectRed(await run({ 'timeout-seconds': '1' }), /^The runner's state file can't be written/);
     expect(server.revoked).toEqual([TOKEN]);
-    expect(main.ms).toBeLessThan(2_000);
   });
 
-  test('more tokens than the state can keep are all revoked at once', async () => {
-    const names = [1, 2, 3, 4, 5].map((n) => `${n}${'x'.repeat(8_000)}`);
-    const strays = names.map((access_token) => answer(503, JSON.stringify({ access_token })));
-    const server = await startServer({ token: strays });
-    const job = newJob();
-    const main = await runMain(server, { job });
-    expectRed(main, /^The Dashboard sent more tokens than the state of the runner can keep\.$/);
-    expect(server.revoked).toEqual(names.slice(0, 4));
-    expectGreen(await runPost(server, job));
-  });
-});
-
-describe('a step never ends well by accident', () => {
-  test('an event loop that runs dry is red, with an error', async () => {
-    const nodeArgs = ['--require', join(SUPPORT, 'dry-loop.cjs')];
-    const main = await runMain({ url: 'http://127.0.0.1:1' }, { nodeArgs });
+  test('is said to live on if it can not be revoked either', async () => {
+    const { run } = await losing(issue(), answer(404));
     expectRed(
-      main,
-      /^This is a defect of the action, please report it .*: the event loop ran dry before the step was finished\.$/,
+      await run(),
+      /neither be saved .* nor revoked, .*up to a day\. .* delete its credentials .*: there is nothing/,
     );
   });
 
-  test('a defect is one annotation, without a stack, a secret or a command', async () => {
-    const server = await startServer({ token: [hang()] });
-    const main = await runMain(server, { nodeArgs: ['--require', join(SUPPORT, 'defect.cjs')] });
-    expectRed(main, /^This is a defect of the action.*boom ::warning::\*\*\*\.$/);
-    expectUnseen(main, CLIENT_SECRET);
-    expect(main.ms).toBeLessThan(3_000);
-  });
-
-  test('a name lookup without an answer does not keep a failed step from ending', async () => {
-    const server = await startServer({ token: [answer(404)] });
-    const nodeArgs = ['--require', join(SUPPORT, 'stuck-lookup.cjs')];
-    const main = await runMain(server, { nodeArgs });
-    expect(main.annotations).toHaveLength(1);
-    expect(main.exitCode).not.toBe(0);
-    expect(main.ms).toBeLessThan(3_000);
-  });
-
-  test('a name lookup that has failed is not taken for one that is under way', async () => {
-    // No name server has to be asked: a label has room for 63 characters.
-    const main = await runMain({ url: `https://${'a'.repeat(64)}.invalid` });
-    expectRed(main, /the host name does not exist \(ENOTFOUND\)|the name lookup failed/);
-  });
-
-  test('something that keeps the process alive does not keep the step from ending', async () => {
-    const server = await startServer();
-    const nodeArgs = [...NO_JITTER, '--require', join(SUPPORT, 'lingering-handle.cjs')];
-    const main = await runMain(server, { nodeArgs });
-    expectGreen(main);
-    expect(main.ms).toBeLessThan(3_000);
-  });
-});
-
-describe('a post step never throws', () => {
-  test.each<[name: string, state: Readonly<Record<string, string>>, message: RegExp]>([
-    [
-      'settings that are lost',
-      { settings: '' },
-      /could not be revoked and stays valid until.*: the state of the main step is lost\./,
-    ],
-    ['settings that are no JSON', { settings: '{' }, /could not be revoked/],
-    ['another API URL', { settings: '{"apiUrl":"http://evil.test"}' }, /api-url is not https/],
-  ])('%s', async (_name, state, message) => {
-    const server = await startServer();
+  test('because there are more than the state has room for is revoked with all others', async () => {
+    const names = [1, 2, 3, 4, 5].map((n) => `${n}${'x'.repeat(8_000)}`);
+    const server = await startServer({ token: names.map((access_token) => json(503, { access_token })) });
     const job = newJob();
-    await runMain(server, { job });
-    Object.assign(job.state, state);
-    expectWarning(await runPost(server, job), message);
+    expectRed(await runMain(server, { job }), /^The Dashboard sent more tokens, or longer ones, than fit/);
+    expect([...server.revoked].sort()).toEqual(names.slice(0, 4));
+    expect(job.state).toEqual({ state: expect.stringContaining('"tokens":[]') });
   });
-
-  test('an expiry that is no date', async () => {
-    const server = await startServer({ revoke: [answer(404)] });
-    const job = newJob();
-    await runMain(server, { job });
-    Object.assign(job.state, { 'expires-at': 'x\n::error::y' });
-    expectWarning(await runPost(server, job), /stays valid for up to a day/);
-  });
-
-  test('tokens that are no JSON', async () => {
-    const server = await startServer();
-    const job = newJob();
-    Object.assign(job.state, { tokens: '[' });
-    expectGreen(await runPost(server, job));
-  });
-
-  test('a secret with a line break', async () => {
-    const server = await startServer();
-    const job = newJob();
-    await runMain(server, { job });
-    const post = await runPost(server, job, { inputs: { 'client-secret': 'a\nb' } });
-    expectWarning(post, /input client-secret holds a line break/);
-  });
-});
-
-test('long output is not cut short when the step ends', async () => {
-  const server = await startServer({ token: [...Array(50).fill(answer(503)), answer(404)] });
-  const main = await runMain(server);
-  expect(main.log.filter((line) => line.startsWith('Attempt'))).toHaveLength(50);
-  expect(main.annotations).toHaveLength(1);
 });
 
 describe('the little runner reads what a step leaves as the real one does', () => {
@@ -255,13 +212,5 @@ describe('the little runner reads what a step leaves as the real one does', () =
     expect(parseFileCommands(text)).toEqual({ a: '2', b: 'x\n\ny=z', c: '' });
     expect(() => parseFileCommands('b<<E\nx\n')).toThrow('delimiter');
     expect(() => parseFileCommands('nonsense')).toThrow('format');
-  });
-
-  test('every file that a step writes', async () => {
-    const server = await startServer();
-    const job = newJob();
-    await runMain(server, { job });
-    const text = readFileSync(join(job.tempDir, '0', 'state'), 'utf8');
-    expect(Object.keys(parseFileCommands(text))).toEqual(['settings', 'tokens', 'expires-at']);
   });
 });

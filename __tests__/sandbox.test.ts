@@ -52,9 +52,7 @@ describe('OAuth, as Django OAuth Toolkit has it', () => {
     });
   });
 
-  test.each<
-    [name: string, path: string, form: Record<string, string>, status: number, error: string]
-  >([
+  test.each<[name: string, path: string, form: Record<string, string>, status: number, error: string]>([
     ['wrong secret', TOKEN, { ...GRANT, client_secret: 'no' }, 401, 'invalid_client'],
     ['no client', TOKEN, { grant_type: 'client_credentials' }, 401, 'invalid_client'],
     ['no grant type', TOKEN, CLIENT, 400, 'unsupported_grant_type'],
@@ -132,30 +130,27 @@ describe('the fleet, as the Web API has it', () => {
     expect((await get(dashboard, 'printers/Form4-NoSuchOne/', token)).status).toBe(404);
   });
 
-  test.each(Object.entries(PAGES))(
-    '%s come in pages, each with all fields',
-    async (list, check) => {
-      const dashboard = await embedded();
-      const token = await newToken(dashboard);
-      const items: unknown[] = [];
-      let path: string | undefined = `${list}/?per_page=7`;
-      let before: string | null = null;
-      while (path !== undefined) {
-        const { body } = await get(dashboard, path, token);
-        expect(check(body, list)).toEqual([]);
-        const { count, next, previous, results } = Object(body);
-        items.push(...results);
-        expect(previous).toBe(before);
-        if (next === null) expect(items).toHaveLength(count);
-        before = `${dashboard.url}/developer/v1/${path}`;
-        path = next === null ? undefined : new URL(next).href.split('/developer/v1/')[1];
-      }
-      expect(new Set(items.map((item) => JSON.stringify(item))).size).toBe(items.length);
-      expect(dashboard.requests().length).toBeGreaterThan(2);
-      expect((await get(dashboard, `${list}/?page=99`, token)).status).toBe(404);
-      expect((await get(dashboard, `${list}/?page=0`, token)).status).toBe(404);
-    },
-  );
+  test.each(Object.entries(PAGES))('%s come in pages, each with all fields', async (list, check) => {
+    const dashboard = await embedded();
+    const token = await newToken(dashboard);
+    const items: unknown[] = [];
+    let path: string | undefined = `${list}/?per_page=7`;
+    let before: string | null = null;
+    while (path !== undefined) {
+      const { body } = await get(dashboard, path, token);
+      expect(check(body, list)).toEqual([]);
+      const { count, next, previous, results } = Object(body);
+      items.push(...results);
+      expect(previous).toBe(before);
+      if (next === null) expect(items).toHaveLength(count);
+      before = `${dashboard.url}/developer/v1/${path}`;
+      path = next === null ? undefined : new URL(next).href.split('/developer/v1/')[1];
+    }
+    expect(new Set(items.map((item) => JSON.stringify(item))).size).toBe(items.length);
+    expect(dashboard.requests().length).toBeGreaterThan(2);
+    expect((await get(dashboard, `${list}/?page=99`, token)).status).toBe(404);
+    expect((await get(dashboard, `${list}/?page=0`, token)).status).toBe(404);
+  });
 
   test('nothing is shown without a token', async () => {
     const dashboard = await embedded();

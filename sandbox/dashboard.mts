@@ -50,10 +50,7 @@ export async function startDashboard(options: DashboardOptions = {}): Promise<Da
   async function respond(request: IncomingMessage): Promise<Answer> {
     const { method = '', headers } = request;
     // As Django behind a server that ends TLS builds the address that a client sees.
-    const url = new URL(
-      request.url ?? '',
-      `${headers['x-forwarded-proto'] ?? 'http'}://${headers.host}`,
-    );
+    const url = new URL(request.url ?? '', `${headers['x-forwarded-proto'] ?? 'http'}://${headers.host}`);
     if (url.pathname === '/sandbox/live-tokens') return json(200, { live: oauth.liveTokens() });
 
     requests.push(`${method} ${request.url}`);
@@ -137,16 +134,10 @@ function page(list: readonly unknown[], url: URL): Answer {
 }
 
 /** Why a request may not see what it asks for; undefined if it may. */
-function refuse(
-  { method, headers }: IncomingMessage,
-  accepts: (token: string) => boolean,
-): Answer | undefined {
+function refuse({ method, headers }: IncomingMessage, accepts: (token: string) => boolean): Answer | undefined {
   const token = /^bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1];
   if (token === undefined || !accepts(token)) {
-    const reason =
-      token === undefined
-        ? ''
-        : ',error="invalid_token",error_description="The access token is invalid."';
+    const reason = token === undefined ? '' : ',error="invalid_token",error_description="The access token is invalid."';
     return {
       ...json(401, { detail: 'Authentication credentials were not provided.' }),
       headers: { 'www-authenticate': `Bearer realm="api"${reason}` },
@@ -162,9 +153,7 @@ const POST_ONLY: Answer = { status: 405, headers: { ...HTML, allow: 'POST, OPTIO
 async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
   let body = '';
   for await (const chunk of request.setEncoding('utf8')) body += chunk;
-  const isForm = /^application\/x-www-form-urlencoded\b/.test(
-    request.headers['content-type'] ?? '',
-  );
+  const isForm = /^application\/x-www-form-urlencoded\b/.test(request.headers['content-type'] ?? '');
   return new URLSearchParams(isForm ? body : '');
 }
 

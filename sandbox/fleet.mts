@@ -68,8 +68,7 @@ function printRun({ number, name, printer, status, started, group, formAuto }: P
     created_at: at(started - 1),
     print_run_success: {
       print_run: guid,
-      print_run_success:
-        status === 'FINISHED' ? 'SUCCESS' : status === 'ABORTED' ? 'FAILURE' : 'UNKNOWN',
+      print_run_success: status === 'FINISHED' ? 'SUCCESS' : status === 'ABORTED' ? 'FAILURE' : 'UNKNOWN',
       created_at: isOver ? at(started + hours) : null,
     },
     firmware_version: '2.4.1',
@@ -161,15 +160,8 @@ function cartridgeStatus(cartridge_slot: 'FRONT' | 'BACK', whole: ReturnType<typ
 }
 
 function tankStatus(whole: ReturnType<typeof tank>) {
-  const {
-    mechanical_version,
-    manufacture_date,
-    manufacturer,
-    lot_number,
-    last_modified,
-    write_count,
-    ...shown
-  } = whole;
+  const { mechanical_version, manufacture_date, manufacturer, lot_number, last_modified, write_count, ...shown } =
+    whole;
   return { tank: shown, last_modified };
 }
 

@@ -87,7 +87,5 @@ const INVALID_CLIENT: Answer = {
 const LETTERS_AND_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
 function makeToken(): string {
-  return Array.from({ length: 30 }, () =>
-    LETTERS_AND_DIGITS.charAt(randomInt(LETTERS_AND_DIGITS.length)),
-  ).join('');
+  return Array.from({ length: 30 }, () => LETTERS_AND_DIGITS.charAt(randomInt(LETTERS_AND_DIGITS.length))).join('');
 }

@@ -24,9 +24,7 @@ export interface PrintJob {
 }
 
 /** @param accepts whether the Dashboard takes this access token */
-export async function startPreFormServer(
-  accepts: (token: string) => boolean,
-): Promise<PreFormServer> {
+export async function startPreFormServer(accepts: (token: string) => boolean): Promise<PreFormServer> {
   const scenes = new Map<string, string>();
   const jobs: PrintJob[] = [];
   let login = '';

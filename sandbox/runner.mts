@@ -66,9 +66,10 @@ const action = parse(readFileSync(join(ACTION_DIR, 'action.yml'), 'utf8')) as {
 
 /** The commands that the runner knows (actions/runner, ActionCommandManager.cs). */
 const COMMANDS = new Set(
-  'add-mask add-matcher add-path debug echo endgroup error group notice remove-matcher save-state set-env set-output stop-commands warning'.split(
-    ' ',
-  ),
+  (
+    'add-mask add-matcher add-path debug echo endgroup error group notice remove-matcher save-state ' +
+    'set-env set-output stop-commands warning'
+  ).split(' '),
 );
 
 /** Does for one use of the action what the Actions runner does, and no more than that. */
@@ -79,9 +80,7 @@ export function createJob(): Job {
   let steps = 0;
 
   const mask = (text: string) =>
-    [...masks]
-      .sort((a, b) => b.length - a.length)
-      .reduce((masked, m) => masked.replaceAll(m, '***'), text);
+    [...masks].sort((a, b) => b.length - a.length).reduce((masked, m) => masked.replaceAll(m, '***'), text);
 
   const start = (step: StepName, options: StepOptions = {}): RunningStep => {
     const files = join(tempDir, String(steps++));
@@ -92,26 +91,20 @@ export function createJob(): Job {
     writeFileSync(outputFile, '');
 
     const startedAt = performance.now();
-    const child = spawn(
-      process.execPath,
-      [...(options.nodeArgs ?? []), join(ACTION_DIR, action.runs[step])],
-      {
-        cwd: tempDir,
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: {
-          ...ownEnvironment(),
-          GITHUB_STATE: stateFile,
-          GITHUB_OUTPUT: outputFile,
-          RUNNER_TEMP: tempDir,
-          ...(options.debug ? { RUNNER_DEBUG: '1' } : {}),
-          ...prefixed('INPUT_', { ...defaults(), ...options.inputs }, (name) =>
-            name.replaceAll(' ', '_').toUpperCase(),
-          ),
-          ...(step === 'post' ? prefixed('STATE_', state) : {}),
-          ...options.env,
-        },
+    const child = spawn(process.execPath, [...(options.nodeArgs ?? []), join(ACTION_DIR, action.runs[step])], {
+      cwd: tempDir,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...ownEnvironment(),
+        GITHUB_STATE: stateFile,
+        GITHUB_OUTPUT: outputFile,
+        RUNNER_TEMP: tempDir,
+        ...(options.debug ? { RUNNER_DEBUG: '1' } : {}),
+        ...prefixed('INPUT_', { ...defaults(), ...options.inputs }, (name) => name.replaceAll(' ', '_').toUpperCase()),
+        ...(step === 'post' ? prefixed('STATE_', state) : {}),
+        ...options.env,
       },
-    );
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
@@ -144,7 +137,7 @@ export function createJob(): Job {
     mask,
     start,
     run: (step, options) => start(step, options).done,
-    end: () => rmSync(tempDir, { recursive: true, force: true }),
+    end: () => rmSync(tempDir, { recursive: true, force: true, maxRetries: 5 }),
   };
 }
 
@@ -210,9 +203,7 @@ function unescapeData(data: string): string {
 }
 
 function defaults(): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(action.inputs).map(([name, input]) => [name, input.default ?? '']),
-  );
+  return Object.fromEntries(Object.entries(action.inputs).map(([name, input]) => [name, input.default ?? '']));
 }
 
 function prefixed(
@@ -220,9 +211,7 @@ function prefixed(
   values: Readonly<Record<string, string>>,
   spell: (name: string) => string = (name) => name,
 ): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [`${prefix}${spell(name)}`, value]),
-  );
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${spell(name)}`, value]));
 }
 
 /** What a step needs of this process's environment; nothing that changes what the action does. */

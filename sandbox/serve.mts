@@ -9,7 +9,9 @@ import { startDashboard } from './dashboard.mts';
  * workflow, the command ends as soon as the Dashboard answers, and prints what the next steps need in
  * the form of GITHUB_OUTPUT.
  */
-const USAGE = `Usage: npm run sandbox -- [--port 4010] [--client-id ID] [--client-secret SECRET] [--requests-per-second N] [--background]`;
+const USAGE =
+  'Usage: npm run sandbox -- [--port 4010] [--client-id ID] [--client-secret SECRET] ' +
+  '[--requests-per-second N] [--background]';
 
 interface Started {
   url: string;

@@ -11,10 +11,7 @@ async function main(): Promise<void> {
   const { FORMLABS_CLIENT_ID: clientId, FORMLABS_CLIENT_SECRET: clientSecret } = process.env;
   if (clientId && clientSecret) {
     say('One job with the action, on the Dashboard of Formlabs');
-    await runJob(
-      { 'client-id': clientId, 'client-secret': clientSecret },
-      'https://api.formlabs.com',
-    );
+    await runJob({ 'client-id': clientId, 'client-secret': clientSecret }, 'https://api.formlabs.com');
     return;
   }
   const dashboard = await startDashboard();
@@ -62,8 +59,7 @@ async function runJob(inputs: Record<string, string>, apiUrl: string): Promise<v
     const { status } = await listPrinters(apiUrl, token);
     expect([401, 403].includes(status), `the token still works (${status})`);
     print(`The token is refused now (${status}).`);
-    const printed =
-      main.raw.replaceAll(/^::add-mask::.*$/gm, '') + post.raw.replaceAll(/^::add-mask::.*$/gm, '');
+    const printed = main.raw.replaceAll(/^::add-mask::.*$/gm, '') + post.raw.replaceAll(/^::add-mask::.*$/gm, '');
     expect(!printed.includes(token), 'the token was printed');
     say('The token was issued, used, revoked and refused, and never appeared in the log.');
   } finally {
@@ -110,7 +106,7 @@ function say(text: string): void {
 }
 
 function expect(held: boolean, otherwise: string): asserts held {
-  if (!held) throw new Error(`It did not hold: ${otherwise}.`);
+  if (!held) throw new Error(`Check failed: ${otherwise}.`);
 }
 
 await main().catch((error: Error) => {

@@ -1,4 +1,4 @@
 import { mainStep } from './main-step';
 import { runStep } from './runner/lifecycle';
 
-void runStep(mainStep);
+runStep(mainStep);

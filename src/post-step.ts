@@ -1,67 +1,39 @@
-import type { Cancellation } from './cancellation';
-import { connect } from './connection';
-import { revokeToken } from './dashboard/api';
-import { readClientSecret } from './runner/inputs';
+import { createDashboardClient } from './dashboard/client';
+import { fingerprintOf, readClientSecret } from './runner/inputs';
+import type { Life } from './runner/lifecycle';
 import * as log from './runner/log';
-import { loadExpiry, loadLeaveAlive, loadSettings, loadTokens } from './runner/state';
-import { CancelledError, StepError } from './step-error';
+import { loadState } from './runner/state';
+import { StepError } from './shared/errors';
+
+const ANOTHER_SECRET =
+  'client-secret is not what the main step was given, so nothing was sent. Either the env behind it changed, or the ' +
+  'action is nested in composite actions: name the input client-secret in every one around it.';
 
 /**
- * The post step: revokes what the main step handed out. A revocation that fails is a warning, since
- * the work of the job is done by then.
+ * The post step: revokes what the main step saved for it.
  *
- * @throws CancelledError if the job is cancelled before the token is revoked
+ * @returns the closing line of the log
+ * @throws StepError if a token can't be revoked
  */
-export async function postStep(cancellation: Cancellation): Promise<void> {
-  const leftAlive = loadLeaveAlive();
-  const tokens = loadTokens().filter((token) => token !== leftAlive);
-  if (leftAlive !== undefined) {
-    log.info(
-      `The access token is left alive, since skip-token-revoke is true, and stays valid ${untilExpiry()}.`,
-    );
-  } else if (tokens.length === 0) {
-    log.info('There is no access token to revoke.');
-  }
-  if (tokens.length === 0) return;
+export async function postStep(life: Life): Promise<string> {
+  const { tokens, settings, fingerprint, expiry, leftAlive } = loadState();
+  const validity = expiry === undefined ? 'for up to a day' : `until ${expiry.at}`;
+  const kept = `The access token is left alive, since skip-token-revoke is true, and stays valid ${validity}.`;
+  if (settings === undefined || tokens.length === 0) return leftAlive ? kept : 'There is no access token to revoke.';
+  if (leftAlive) log.info(kept);
+  for (const token of tokens) log.hide(token);
 
   try {
-    await revokeAll(tokens, cancellation);
+    const clientSecret = readClientSecret();
+    if (fingerprintOf(settings, clientSecret) !== fingerprint) throw new StepError(ANOTHER_SECRET);
+    const { failure } = await createDashboardClient(settings, clientSecret, life, log).revoke(tokens);
+    if (failure !== undefined) throw failure;
+    return `Revoked the access token at ${settings.apiUrl}.`;
   } catch (error) {
-    if (error instanceof CancelledError) {
-      throw new CancelledError(
-        `The job was cancelled before the access token was revoked: it stays valid ${untilExpiry()}.`,
-        { cause: error },
-      );
-    }
-    const reason = log.clause(error);
-    log.warning(
-      `The access token could not be revoked and stays valid ${untilExpiry()}: ${reason}`,
-    );
-    log.pointToHelp();
-    log.debugCauses(error);
+    // By both clocks: one of them may be wrong.
+    const isOver = expiry !== undefined && Date.now() > Math.max(expiry.hereMs, Date.parse(expiry.at));
+    if (isOver) return `The access token expired at ${expiry.at}.`;
+    const message = `The access token could not be revoked and stays valid ${validity}: ${log.clause(error)}`;
+    throw new StepError(message, { cause: error });
   }
-}
-
-/** Tries every token, whatever becomes of the others. */
-async function revokeAll(tokens: readonly string[], cancellation: Cancellation): Promise<void> {
-  for (const token of tokens) log.hide(token);
-  const clientSecret = readClientSecret();
-  if (clientSecret === undefined) {
-    throw new StepError(
-      'The runner gave the post step no client-secret, as it does in nested composite actions: give the outer action an input of the same name, client-secret, and pass it on.',
-    );
-  }
-  const connection = connect(loadSettings(), clientSecret, cancellation);
-  const failures: unknown[] = [];
-  for (const token of tokens) {
-    await revokeToken(connection, token).catch((error: unknown) => failures.push(error));
-  }
-  const cancelled = failures.find((failure) => failure instanceof CancelledError);
-  if (failures.length > 0) throw cancelled ?? failures[0];
-  log.info(`Revoked the access token at ${connection.apiUrl}.`);
-}
-
-function untilExpiry(): string {
-  const expiresAt = loadExpiry();
-  return expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
 }

@@ -21,21 +21,17 @@ function answer(request: IncomingMessage, form: URLSearchParams, secret: string)
     issued.add(token);
     return [200, JSON.stringify({ access_token: token, token_type: 'Bearer', expires_in: 86_400 })];
   }
-  const known =
-    request.url === '/developer/v1/o/revoke_token/' && issued.has(form.get('token') ?? '');
+  const known = request.url === '/developer/v1/o/revoke_token/' && issued.has(form.get('token') ?? '');
   return known ? [200, ''] : [404, '{}'];
 }
 
 process.once('message', ({ cert, key, secret }: Setup) => {
-  const server = createServer(
-    { cert, key },
-    async (request: IncomingMessage, response: ServerResponse) => {
-      let body = '';
-      for await (const chunk of request.setEncoding('utf8')) body += chunk;
-      const [status, text] = answer(request, new URLSearchParams(body), secret);
-      response.writeHead(status, { 'content-type': 'application/json' }).end(text);
-    },
-  );
+  const server = createServer({ cert, key }, async (request: IncomingMessage, response: ServerResponse) => {
+    let body = '';
+    for await (const chunk of request.setEncoding('utf8')) body += chunk;
+    const [status, text] = answer(request, new URLSearchParams(body), secret);
+    response.writeHead(status, { 'content-type': 'application/json' }).end(text);
+  });
   server.listen(0, 'localhost', () => process.send?.((server.address() as AddressInfo).port));
 });
 

@@ -109,9 +109,7 @@ function listArms(run: (arm: Arm) => Run): Arm[] {
     arm('floor', [join(import.meta.dirname, 'floor.cjs')], gotToken),
     main,
     { ...post, state: run(main).state },
-    arm('post, nothing to revoke', dist('post'), ({ stdout }) =>
-      stdout.startsWith('There is no access token'),
-    ),
+    arm('post, nothing to revoke', dist('post'), ({ stdout }) => stdout.startsWith('There is no access token')),
     arm('node -e 0', ['-e', '0'], ({ stdout }) => stdout === ''),
   ];
 }
@@ -188,7 +186,8 @@ function report(arms: readonly Arm[], rounds: number): void {
     .reduce((sum, file) => sum + statSync(join(dist, file)).size, 0);
   console.log(`\nJavaScript in dist, both steps: ${(bytes / 1_024).toFixed(1)} KiB`);
   console.log(
-    `Node ${process.version}, ${process.platform} ${process.arch}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), medians of ${rounds} rounds`,
+    `Node ${process.version}, ${process.platform} ${process.arch}, ${cpus()[0]?.model.trim()} ` +
+      `(${cpus().length} cores), medians of ${rounds} rounds`,
   );
 }
 

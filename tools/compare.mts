@@ -95,9 +95,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { required: { type: 'boolean', default: false } } });
   const python = install();
   if (python === undefined) {
-    console.log(
-      'Not compared: Django OAuth Toolkit needs Python 3 and a way to its package index.',
-    );
+    console.log('Not compared: Django OAuth Toolkit needs Python 3 and a way to its package index.');
     if (values.required) process.exitCode = 1;
     return;
   }
@@ -105,11 +103,9 @@ async function main(): Promise<void> {
     clientId: CLIENT.client_id,
     clientSecret: CLIENT.client_secret,
   });
-  const toolkit = spawn(
-    python,
-    [join(import.meta.dirname, 'toolkit.py'), CLIENT.client_id, CLIENT.client_secret],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const toolkit = spawn(python, [join(import.meta.dirname, 'toolkit.py'), CLIENT.client_id, CLIENT.client_secret], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   try {
     await compare(dashboard.url, `http://127.0.0.1:${await portOf(toolkit)}`);
   } finally {
@@ -138,8 +134,7 @@ async function sendAll(url: string): Promise<Map<string, Answer>> {
   const first = await send(url, { name: 'token', path: TOKEN, form: { ...GRANT, ...CLIENT } });
   const token = String(Object(first.body).access_token);
   answers.set('token', harmonize(first));
-  for (const request of requests(token))
-    answers.set(request.name, harmonize(await send(url, request)));
+  for (const request of requests(token)) answers.set(request.name, harmonize(await send(url, request)));
   return answers;
 }
 

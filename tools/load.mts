@@ -21,7 +21,8 @@ async function main(): Promise<void> {
   const dashboard = await startDashboard({ requestsPerSecond: options['requests-per-second'] });
   try {
     console.log(
-      `${options.jobs} jobs, up to ${options['at-once']} at once, on a Dashboard with room for ${options['requests-per-second']} requests a second\n`,
+      `${options.jobs} jobs, up to ${options['at-once']} at once, on a Dashboard with room for ` +
+        `${options['requests-per-second']} requests a second\n`,
     );
     const startedAt = performance.now();
     const results = await runJobs(dashboard, options.jobs, options['at-once']);
@@ -89,9 +90,7 @@ function report(dashboard: Dashboard, results: readonly JobResult[], seconds: nu
 
 /** As the jobs tell it in their logs: the Dashboard keeps no count of it. */
 function countTurnedAway(results: readonly JobResult[]): number {
-  return results
-    .flatMap(({ log }) => log)
-    .filter((line) => /\bDashboard answered 429\b/i.test(line)).length;
+  return results.flatMap(({ log }) => log).filter((line) => /\bDashboard answered 429\b/i.test(line)).length;
 }
 
 await main().catch((error: Error) => {

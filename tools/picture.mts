@@ -19,7 +19,10 @@ const PADDING = 20;
 const BAR_HEIGHT = 38;
 
 const STYLE = `
-    text { font: ${FONT_SIZE}px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace; white-space: pre; fill: #1f2328; }
+    text {
+      font: ${FONT_SIZE}px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace;
+      white-space: pre; fill: #1f2328;
+    }
     .frame { fill: #ffffff; stroke: #d1d9e0; }
     .bar { fill: #f6f8fa; }
     .edge { stroke: #d1d9e0; }
@@ -46,11 +49,10 @@ function runStart(): string[] {
     FORCE_COLOR: undefined,
     FORMLABS_CLIENT_ID: undefined,
   };
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join(ACTION_DIR, 'sandbox', 'start.mts')],
-    { env, encoding: 'utf8' },
-  );
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(ACTION_DIR, 'sandbox', 'start.mts')], {
+    env,
+    encoding: 'utf8',
+  });
   if (status !== 0) throw new Error(`npm start failed (${status}):\n${stdout}${stderr}`);
   return stdout.trim().split('\n');
 }
@@ -66,9 +68,11 @@ function draw(lines: readonly string[]): string {
   }
   const height = baseline - LINE_HEIGHT + PADDING;
 
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="title desc">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"
+  role="img" aria-labelledby="title desc">
   <title id="title">The log of a job that uses Formlabs Dashboard Token</title>
-  <desc id="desc">The main step gets a token, a later step lists printers with it, the post step revokes it. In the log the token is three asterisks.</desc>
+  <desc id="desc">The main step gets a token, a later step lists printers with it, the post step revokes it. In the
+    log the token is three asterisks.</desc>
   <style>${STYLE}
   </style>
   <rect class="frame" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="8"/>
@@ -89,11 +93,7 @@ function drawLine(line: string, baseline: number): string {
 }
 
 function escapeXml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }
 
 try {

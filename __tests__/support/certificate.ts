@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { generate } from 'selfsigned';
 import { cleanup } from './cleanup';
 
@@ -11,28 +13,55 @@ export interface Certificate {
   readonly file: string;
 }
 
+export interface CertificateOptions {
+  addresses?: readonly string[];
+  validFrom?: Date;
+  validTo?: Date;
+  /** With a key that OpenSSL takes for too short. */
+  weak?: boolean;
+}
+
 /** The name that only the proxy of a test can resolve. */
 export const HIDDEN_HOST = 'dashboard.test';
+
+/** Whether this Node can check a certificate for an IPv6 address; 22.23.3 takes every such address for a name. */
+export const CHECKS_IPV6 =
+  checkServerIdentity('::1', { subject: {}, subjectaltname: 'IP Address:0:0:0:0:0:0:0:1' } as PeerCertificate) ===
+  undefined;
 
 /** Makes a certificate on the spot, which nobody trusts unless told to. */
 export async function makeCertificate(
   names: readonly string[] = [HIDDEN_HOST, 'localhost'],
+  { addresses = ['127.0.0.1'], validFrom = new Date(), validTo, weak = false }: CertificateOptions = {},
 ): Promise<Certificate> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'test' }], {
-    keyType: 'ec',
+  const { private: key, cert } = await generate([{ name: 'commonName', value: randomUUID() }], {
+    ...(weak ? { keyType: 'rsa', keySize: 1_024 } : { keyType: 'ec' }),
+    algorithm: 'sha256',
+    notBeforeDate: validFrom,
+    ...(validTo && { notAfterDate: validTo }),
     extensions: [
       {
         name: 'subjectAltName',
         altNames: [
           ...names.map((value) => ({ type: 2 as const, value })),
-          { type: 7 as const, ip: '127.0.0.1' },
+          ...addresses.map((ip) => ({ type: 7 as const, ip })),
         ],
       },
     ],
   });
+  return { key, cert, file: writePem(cert) };
+}
+
+/** The environment in which these certificates are trusted. */
+export function trust(...certificates: readonly Certificate[]): { NODE_EXTRA_CA_CERTS: string } {
+  return { NODE_EXTRA_CA_CERTS: writePem(certificates.map(({ cert }) => cert).join('\n')) };
+}
+
+/** Writes a file that is removed when the current test has ended. */
+export function writePem(text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'certificate-'));
-  cleanup(() => rmSync(folder, { recursive: true }));
+  cleanup(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   const file = join(folder, 'ca.pem');
-  writeFileSync(file, cert);
-  return { key, cert, file };
+  writeFileSync(file, text);
+  return file;
 }

@@ -5,5 +5,4 @@ const { EventEmitter } = require('node:events');
 const setTimeoutOfNode = globalThis.setTimeout;
 
 globalThis.setTimeout = (...parameters) => setTimeoutOfNode(...parameters).unref();
-require('node:http').request = () =>
-  Object.assign(new EventEmitter(), { setTimeout() {}, write() {}, end() {} });
+require('node:http').request = () => Object.assign(new EventEmitter(), { setTimeout() {}, write() {}, end() {} });

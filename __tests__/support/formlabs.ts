@@ -50,10 +50,7 @@ export async function startFormlabs(options: DashboardOptions = {}): Promise<For
     server.closeAllConnections();
   });
   const { port } = server.address() as AddressInfo;
-  writeFileSync(
-    join(folder, '.curlrc'),
-    `connect-to = "${HOST}:443:127.0.0.1:${port}"\ncacert = "${authority}"\n`,
-  );
+  writeFileSync(join(folder, '.curlrc'), `connect-to = "${HOST}:443:127.0.0.1:${port}"\ncacert = "${authority}"\n`);
   return {
     ...dashboard,
     port,

@@ -71,9 +71,7 @@ export function expectGreen(result: StepResult): void {
 
 /** The step ended well, with one warning. */
 export function expectWarning(result: StepResult, message: RegExp | string): void {
-  expect(result.annotations).toEqual([
-    { level: 'warning', message: expect.stringMatching(message) },
-  ]);
+  expect(result.annotations).toEqual([{ level: 'warning', message: expect.stringMatching(message) }]);
   expect(result.exitCode).toBe(0);
   expectReadable(result);
 }
@@ -81,7 +79,7 @@ export function expectWarning(result: StepResult, message: RegExp | string): voi
 function expectReadable({ annotations, stderr }: StepResult): void {
   for (const { message } of annotations) {
     expect(message).not.toMatch(/\n|Error:|\bat .+:\d+:\d+|undefined|\[object/);
-    expect(message).toMatch(/[.]$/);
+    expect(message).toMatch(/[.?]$/);
   }
   expect(stderr).toBe('');
 }

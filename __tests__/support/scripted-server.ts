@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import { cleanup } from './cleanup';
 
 export interface ReceivedRequest {
@@ -33,7 +34,7 @@ export interface Script {
 
 export interface ServerOptions {
   host?: string;
-  tls?: { key: string; cert: string };
+  tls?: TlsOptions & { key: string; cert: string };
 }
 
 export const TOKEN = 'tok-3nJ0Xq.7_very~secret+token/=';
@@ -87,9 +88,7 @@ export async function startServer(
     tokenRequests: () => requests.filter(({ path }) => path.endsWith('/o/token/')).length,
     revoked,
     received: (count) =>
-      requests.length >= count
-        ? Promise.resolve()
-        : new Promise((resolve) => waiting.push({ count, resolve })),
+      requests.length >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve })),
   };
 }
 
@@ -108,11 +107,7 @@ export function issue(fields: Readonly<Record<string, unknown>> = {}): Behaviour
   return answer(200, tokenBody(fields), { 'content-type': 'application/json' });
 }
 
-export function answer(
-  status: number,
-  body = '',
-  headers: Readonly<Record<string, string>> = {},
-): Behaviour {
+export function answer(status: number, body = '', headers: Readonly<Record<string, string>> = {}): Behaviour {
   return (response) => {
     response.writeHead(status, headers).end(body);
   };
@@ -122,11 +117,7 @@ export function empty(): Behaviour {
   return answer(200, '', { 'content-type': 'text/html' });
 }
 
-export function json(
-  status: number,
-  body: unknown,
-  headers: Readonly<Record<string, string>> = {},
-): Behaviour {
+export function json(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Behaviour {
   return answer(status, JSON.stringify(body), { 'content-type': 'application/json', ...headers });
 }
 

@@ -1,10 +1,14 @@
 'use strict';
 
-// A resolver that answers as for a host name that does not exist, or that fails for a while.
+// A resolver that fails: TEST_DNS_FAILURES times, or for ever.
 const dns = require('node:dns');
+const { lookup } = dns;
 const code = process.env.TEST_DNS_ERROR;
+let left = Number(process.env.TEST_DNS_FAILURES ?? Number.POSITIVE_INFINITY);
 
-dns.lookup = (hostname, _options, callback) => {
-  const error = Object.assign(new Error(`getaddrinfo ${code} ${hostname}`), { code });
-  process.nextTick(callback, error);
+dns.lookup = (hostname, ...rest) => {
+  left -= 1;
+  if (left < 0) return lookup(hostname, ...rest);
+  const error = Object.assign(new Error(`getaddrinfo ${code} ${hostname}`), { code, syscall: 'getaddrinfo' });
+  process.nextTick(rest.at(-1), error);
 };

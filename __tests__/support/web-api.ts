@@ -15,9 +15,7 @@ const integer = is('a whole number', Number.isInteger);
 const number = is('a number', (value) => typeof value === 'number');
 const flag = is('true or false', (value) => typeof value === 'boolean');
 const time = is('a time', (value) => /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(String(value)));
-const uuid = is('a UUID', (value) =>
-  /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(String(value)),
-);
+const uuid = is('a UUID', (value) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(String(value)));
 const uri = is('a URI', (value) => URL.canParse(String(value)));
 const object = is('an object', (value) => Object(value) === value && !Array.isArray(value));
 const anything: Check = () => [];
@@ -34,9 +32,7 @@ const orNullInFact = orNull;
 export const listOf =
   (check: Check): Check =>
   (value, path) =>
-    Array.isArray(value)
-      ? value.flatMap((item, index) => check(item, `${path}[${index}]`))
-      : [`${path} is no list`];
+    Array.isArray(value) ? value.flatMap((item, index) => check(item, `${path}[${index}]`)) : [`${path} is no list`];
 
 const oneOrList =
   (check: Check): Check =>
@@ -188,9 +184,7 @@ export const printer = fields({
     last_modified: time,
     current_temperature: orNull(number),
     current_print_run: orNullInFact(fields(printRunFields)),
-    form_cell: orNullInFact(
-      fields({ serial: text, firmware_version: text, status: text, rotation: text }),
-    ),
+    form_cell: orNullInFact(fields({ serial: text, firmware_version: text, status: text, rotation: text })),
     last_printer_cooldown_started: orNull(time),
     outer_boundary_offset_corrections: anything,
     build_platform_contents: oneOf(

@@ -242,9 +242,7 @@ function fillIn(values: Record<string, unknown> | undefined, scope: Scope): Reco
 }
 
 function substitute(text: string, scope: Scope): string {
-  return text.replaceAll(/\$\{\{(.*?)\}\}/g, (_, expression: string) =>
-    String(evaluate(expression, scope, false)),
-  );
+  return text.replaceAll(/\$\{\{(.*?)\}\}/g, (_, expression: string) => String(evaluate(expression, scope, false)));
 }
 
 /** Evaluates what the examples have of expressions: names, strings, `==`, `&&` and `always()`. */

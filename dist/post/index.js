@@ -1,364 +1,30 @@
 /******/ (() => { // webpackBootstrap
 /******/ 	var __webpack_modules__ = ({
 
-/***/ 482:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-module.exports = __nccwpck_require__(562);
-
-
-/***/ }),
-
-/***/ 562:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-var net = __nccwpck_require__(278);
-var tls = __nccwpck_require__(756);
-var http = __nccwpck_require__(611);
-var https = __nccwpck_require__(692);
-var events = __nccwpck_require__(434);
-var assert = __nccwpck_require__(613);
-var util = __nccwpck_require__(23);
-
-
-exports.httpOverHttp = httpOverHttp;
-exports.httpsOverHttp = httpsOverHttp;
-exports.httpOverHttps = httpOverHttps;
-exports.httpsOverHttps = httpsOverHttps;
-
-
-function httpOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  return agent;
-}
-
-function httpsOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-function httpOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  return agent;
-}
-
-function httpsOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-
-function TunnelingAgent(options) {
-  var self = this;
-  self.options = options || {};
-  self.proxyOptions = self.options.proxy || {};
-  self.maxSockets = self.options.maxSockets || http.Agent.defaultMaxSockets;
-  self.requests = [];
-  self.sockets = [];
-
-  self.on('free', function onFree(socket, host, port, localAddress) {
-    var options = toOptions(host, port, localAddress);
-    for (var i = 0, len = self.requests.length; i < len; ++i) {
-      var pending = self.requests[i];
-      if (pending.host === options.host && pending.port === options.port) {
-        // Detect the request to connect same origin server,
-        // reuse the connection.
-        self.requests.splice(i, 1);
-        pending.request.onSocket(socket);
-        return;
-      }
-    }
-    socket.destroy();
-    self.removeSocket(socket);
-  });
-}
-util.inherits(TunnelingAgent, events.EventEmitter);
-
-TunnelingAgent.prototype.addRequest = function addRequest(req, host, port, localAddress) {
-  var self = this;
-  var options = mergeOptions({request: req}, self.options, toOptions(host, port, localAddress));
-
-  if (self.sockets.length >= this.maxSockets) {
-    // We are over limit so we'll add it to the queue.
-    self.requests.push(options);
-    return;
-  }
-
-  // If we are under maxSockets create a new one.
-  self.createSocket(options, function(socket) {
-    socket.on('free', onFree);
-    socket.on('close', onCloseOrRemove);
-    socket.on('agentRemove', onCloseOrRemove);
-    req.onSocket(socket);
-
-    function onFree() {
-      self.emit('free', socket, options);
-    }
-
-    function onCloseOrRemove(err) {
-      self.removeSocket(socket);
-      socket.removeListener('free', onFree);
-      socket.removeListener('close', onCloseOrRemove);
-      socket.removeListener('agentRemove', onCloseOrRemove);
-    }
-  });
-};
-
-TunnelingAgent.prototype.createSocket = function createSocket(options, cb) {
-  var self = this;
-  var placeholder = {};
-  self.sockets.push(placeholder);
-
-  var connectOptions = mergeOptions({}, self.proxyOptions, {
-    method: 'CONNECT',
-    path: options.host + ':' + options.port,
-    agent: false,
-    headers: {
-      host: options.host + ':' + options.port
-    }
-  });
-  if (options.localAddress) {
-    connectOptions.localAddress = options.localAddress;
-  }
-  if (connectOptions.proxyAuth) {
-    connectOptions.headers = connectOptions.headers || {};
-    connectOptions.headers['Proxy-Authorization'] = 'Basic ' +
-        new Buffer(connectOptions.proxyAuth).toString('base64');
-  }
-
-  debug('making CONNECT request');
-  var connectReq = self.request(connectOptions);
-  connectReq.useChunkedEncodingByDefault = false; // for v0.6
-  connectReq.once('response', onResponse); // for v0.6
-  connectReq.once('upgrade', onUpgrade);   // for v0.6
-  connectReq.once('connect', onConnect);   // for v0.7 or later
-  connectReq.once('error', onError);
-  connectReq.end();
-
-  function onResponse(res) {
-    // Very hacky. This is necessary to avoid http-parser leaks.
-    res.upgrade = true;
-  }
-
-  function onUpgrade(res, socket, head) {
-    // Hacky.
-    process.nextTick(function() {
-      onConnect(res, socket, head);
-    });
-  }
-
-  function onConnect(res, socket, head) {
-    connectReq.removeAllListeners();
-    socket.removeAllListeners();
-
-    if (res.statusCode !== 200) {
-      debug('tunneling socket could not be established, statusCode=%d',
-        res.statusCode);
-      socket.destroy();
-      var error = new Error('tunneling socket could not be established, ' +
-        'statusCode=' + res.statusCode);
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    if (head.length > 0) {
-      debug('got illegal response body from proxy');
-      socket.destroy();
-      var error = new Error('got illegal response body from proxy');
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    debug('tunneling connection has established');
-    self.sockets[self.sockets.indexOf(placeholder)] = socket;
-    return cb(socket);
-  }
-
-  function onError(cause) {
-    connectReq.removeAllListeners();
-
-    debug('tunneling socket could not be established, cause=%s\n',
-          cause.message, cause.stack);
-    var error = new Error('tunneling socket could not be established, ' +
-                          'cause=' + cause.message);
-    error.code = 'ECONNRESET';
-    options.request.emit('error', error);
-    self.removeSocket(placeholder);
-  }
-};
-
-TunnelingAgent.prototype.removeSocket = function removeSocket(socket) {
-  var pos = this.sockets.indexOf(socket)
-  if (pos === -1) {
-    return;
-  }
-  this.sockets.splice(pos, 1);
-
-  var pending = this.requests.shift();
-  if (pending) {
-    // If we have pending requests and a socket gets closed a new one
-    // needs to be created to take over in the pool for the one that closed.
-    this.createSocket(pending, function(socket) {
-      pending.request.onSocket(socket);
-    });
-  }
-};
-
-function createSecureSocket(options, cb) {
-  var self = this;
-  TunnelingAgent.prototype.createSocket.call(self, options, function(socket) {
-    var hostHeader = options.request.getHeader('host');
-    var tlsOptions = mergeOptions({}, self.options, {
-      socket: socket,
-      servername: hostHeader ? hostHeader.replace(/:.*$/, '') : options.host
-    });
-
-    // 0 is dummy port for v0.6
-    var secureSocket = tls.connect(0, tlsOptions);
-    self.sockets[self.sockets.indexOf(socket)] = secureSocket;
-    cb(secureSocket);
-  });
-}
-
-
-function toOptions(host, port, localAddress) {
-  if (typeof host === 'string') { // since v0.10
-    return {
-      host: host,
-      port: port,
-      localAddress: localAddress
-    };
-  }
-  return host; // for v0.11 or later
-}
-
-function mergeOptions(target) {
-  for (var i = 1, len = arguments.length; i < len; ++i) {
-    var overrides = arguments[i];
-    if (typeof overrides === 'object') {
-      var keys = Object.keys(overrides);
-      for (var j = 0, keyLen = keys.length; j < keyLen; ++j) {
-        var k = keys[j];
-        if (overrides[k] !== undefined) {
-          target[k] = overrides[k];
-        }
-      }
-    }
-  }
-  return target;
-}
-
-
-var debug;
-if (process.env.NODE_DEBUG && /\btunnel\b/.test(process.env.NODE_DEBUG)) {
-  debug = function() {
-    var args = Array.prototype.slice.call(arguments);
-    if (typeof args[0] === 'string') {
-      args[0] = 'TUNNEL: ' + args[0];
-    } else {
-      args.unshift('TUNNEL:');
-    }
-    console.error.apply(console, args);
-  }
-} else {
-  debug = function() {};
-}
-exports.debug = debug; // for test
-
-
-/***/ }),
-
-/***/ 537:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-// The real package loads Node's assert module, and only a proxy needs it.
-exports.xj = (options) => (__nccwpck_require__(482).httpOverHttp)(options);
-exports.I9 = (options) => (__nccwpck_require__(482).httpsOverHttp)(options);
-exports.aQ = (options) => (__nccwpck_require__(482).httpOverHttps)(options);
-exports.vX = (options) => (__nccwpck_require__(482).httpsOverHttps)(options);
-
-
-/***/ }),
-
-/***/ 227:
+/***/ 86:
 /***/ ((__unused_webpack_module, exports) => {
 
-// @actions/http-client imports this one class, for a method that this action never calls.
-exports.k = function ProxyAgent() {
-  throw new Error(
-    'undici is left out of this bundle: HttpClient.getAgentDispatcher() can not be used here.',
-  );
-};
+// @actions/http-client imports `undici` for a method that this action never calls, and `tunnel` for
+// proxies, which src/dashboard/proxy.ts does in its place.
+const leftOut = (name) =>
+  function leftOutOfTheBundle() {
+    throw new Error(`${name} is left out of this bundle, see CONTRIBUTING.md.`);
+  };
+
+exports.kT = leftOut('undici');
+exports.xj = leftOut('tunnel');
+exports.I9 = leftOut('tunnel');
+exports.aQ = leftOut('tunnel');
+exports.vX = leftOut('tunnel');
 
 
 /***/ }),
 
-/***/ 613:
+/***/ 522:
 /***/ ((module) => {
 
 "use strict";
-module.exports = require("assert");
-
-/***/ }),
-
-/***/ 434:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("events");
-
-/***/ }),
-
-/***/ 611:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("http");
-
-/***/ }),
-
-/***/ 692:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("https");
-
-/***/ }),
-
-/***/ 278:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("net");
-
-/***/ }),
-
-/***/ 756:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("tls");
-
-/***/ }),
-
-/***/ 23:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("util");
+module.exports = require("node:zlib");
 
 /***/ })
 
@@ -462,12 +128,57 @@ var __webpack_exports__ = {};
 (() => {
 "use strict";
 
-// EXTERNAL MODULE: external "http"
-var external_http_ = __nccwpck_require__(611);
-var external_http_namespaceObject = /*#__PURE__*/__nccwpck_require__.t(external_http_, 2);
-// EXTERNAL MODULE: external "https"
-var external_https_ = __nccwpck_require__(692);
-var external_https_namespaceObject = /*#__PURE__*/__nccwpck_require__.t(external_https_, 2);
+// NAMESPACE OBJECT: ./src/runner/log.ts
+var log_namespaceObject = {};
+__nccwpck_require__.r(log_namespaceObject);
+__nccwpck_require__.d(log_namespaceObject, {
+  clause: () => (clause),
+  hide: () => (hide),
+  host: () => (host),
+  info: () => (info),
+  mask: () => (log_mask),
+  report: () => (report),
+  words: () => (words)
+});
+
+;// CONCATENATED MODULE: external "node:fs"
+const external_node_fs_namespaceObject = require("node:fs");
+;// CONCATENATED MODULE: external "node:http"
+const external_node_http_namespaceObject = require("node:http");
+;// CONCATENATED MODULE: external "node:util"
+const external_node_util_namespaceObject = require("node:util");
+;// CONCATENATED MODULE: ./src/shared/errors.ts
+/**
+ * An error whose message is meant for the person who reads the job's log: what happened, then what to do. Every other
+ * error is a defect of the action.
+ */
+class errors_StepError extends Error {
+    name = 'StepError';
+}
+/** A request to the Dashboard that failed. `clause` is its message as it continues after a colon. */
+class Failure extends errors_StepError {
+    name = 'Failure';
+    explanation;
+    clause;
+    constructor(explanation) {
+        const clause = `${explanation.what}. ${explanation.advice}`;
+        super(clause.charAt(0).toUpperCase() + clause.slice(1), { cause: explanation.cause });
+        this.explanation = explanation;
+        this.clause = clause;
+    }
+}
+/** The code that Node or the system names an error by, such as ENOSPC; undefined if it has none. */
+function errors_errorCode(error) {
+    const { code } = Object(error);
+    return typeof code === 'string' ? code : undefined;
+}
+
+;// CONCATENATED MODULE: external "http"
+const external_http_namespaceObject = require("http");
+var external_http_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_http_namespaceObject, 2);
+;// CONCATENATED MODULE: external "https"
+const external_https_namespaceObject = require("https");
+var external_https_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_https_namespaceObject, 2);
 ;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
 function getProxyUrl(reqUrl) {
     const usingSsl = reqUrl.protocol === 'https:';
@@ -559,10 +270,8 @@ class DecodedURL extends URL {
     }
 }
 //# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ./stubs/tunnel/index.js
-var tunnel = __nccwpck_require__(537);
-// EXTERNAL MODULE: ./stubs/undici/index.js
-var undici = __nccwpck_require__(227);
+// EXTERNAL MODULE: ./stubs/index.js
+var stubs = __nccwpck_require__(86);
 ;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
 /* eslint-disable @typescript-eslint/no-explicit-any */
 var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
@@ -623,7 +332,7 @@ var MediaTypes;
  * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
  */
 function lib_getProxyUrl(serverUrl) {
-    const proxyUrl = getProxyUrl(new URL(serverUrl));
+    const proxyUrl = pm.getProxyUrl(new URL(serverUrl));
     return proxyUrl ? proxyUrl.href : '';
 }
 const HttpRedirectCodes = [
@@ -998,7 +707,7 @@ class HttpClient {
         const info = {};
         info.parsedUrl = requestUrl;
         const usingSsl = info.parsedUrl.protocol === 'https:';
-        info.httpModule = usingSsl ? external_https_namespaceObject : external_http_namespaceObject;
+        info.httpModule = usingSsl ? external_https_namespaceObject_0 : external_http_namespaceObject_0;
         const defaultPort = usingSsl ? 443 : 80;
         info.options = {};
         info.options.host = info.parsedUrl.hostname;
@@ -1112,7 +821,7 @@ class HttpClient {
         const usingSsl = parsedUrl.protocol === 'https:';
         let maxSockets = 100;
         if (this.requestOptions) {
-            maxSockets = this.requestOptions.maxSockets || external_http_.globalAgent.maxSockets;
+            maxSockets = this.requestOptions.maxSockets || external_http_namespaceObject.globalAgent.maxSockets;
         }
         // This is `useProxy` again, but we need to check `proxyURl` directly for TypeScripts's flow analysis.
         if (proxyUrl && proxyUrl.hostname) {
@@ -1126,10 +835,10 @@ class HttpClient {
             let tunnelAgent;
             const overHttps = proxyUrl.protocol === 'https:';
             if (usingSsl) {
-                tunnelAgent = overHttps ? tunnel/* httpsOverHttps */.vX : tunnel/* httpsOverHttp */.I9;
+                tunnelAgent = overHttps ? stubs/* httpsOverHttps */.vX : stubs/* httpsOverHttp */.I9;
             }
             else {
-                tunnelAgent = overHttps ? tunnel/* httpOverHttps */.aQ : tunnel/* httpOverHttp */.xj;
+                tunnelAgent = overHttps ? stubs/* httpOverHttps */.aQ : stubs/* httpOverHttp */.xj;
             }
             agent = tunnelAgent(agentOptions);
             this._proxyAgent = agent;
@@ -1137,7 +846,7 @@ class HttpClient {
         // if tunneling agent isn't assigned create a new agent
         if (!agent) {
             const options = { keepAlive: this._keepAlive, maxSockets };
-            agent = usingSsl ? new external_https_.Agent(options) : new external_http_.Agent(options);
+            agent = usingSsl ? new external_https_namespaceObject.Agent(options) : new external_http_namespaceObject.Agent(options);
             this._agent = agent;
         }
         if (usingSsl && this._ignoreSslError) {
@@ -1160,7 +869,7 @@ class HttpClient {
             return proxyAgent;
         }
         const usingSsl = parsedUrl.protocol === 'https:';
-        proxyAgent = new undici/* ProxyAgent */.k(Object.assign({ uri: proxyUrl.href, pipelining: !this._keepAlive ? 0 : 1 }, ((proxyUrl.username || proxyUrl.password) && {
+        proxyAgent = new stubs/* ProxyAgent */.kT(Object.assign({ uri: proxyUrl.href, pipelining: !this._keepAlive ? 0 : 1 }, ((proxyUrl.username || proxyUrl.password) && {
             token: `Basic ${Buffer.from(`${proxyUrl.username}:${proxyUrl.password}`).toString('base64')}`
         })));
         this._proxyAgentDispatcher = proxyAgent;
@@ -1260,271 +969,648 @@ class HttpClient {
 }
 const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
 //# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ./src/step-error.ts
-/**
- * An error whose message is meant for the person who reads the job's log: one or two sentences that
- * say what happened and what to do. Every other error is a defect of the action.
- */
-class step_error_StepError extends Error {
-    name = 'StepError';
+;// CONCATENATED MODULE: external "node:https"
+const external_node_https_namespaceObject = require("node:https");
+;// CONCATENATED MODULE: external "node:tls"
+const external_node_tls_namespaceObject = require("node:tls");
+;// CONCATENATED MODULE: ./src/dashboard/proxy.ts
+
+
+
+
+
+/** A tunnel that was not opened: what the proxy answered, or as `cause` why it did not. */
+class TunnelError extends Error {
+    name = 'TunnelError';
+    answer;
+    constructor(answer, cause) {
+        super('the proxy opened no tunnel', { cause });
+        this.answer = answer;
+    }
 }
-/** The job was cancelled before the step had done its work. */
-class CancelledError extends step_error_StepError {
-    name = 'CancelledError';
+/**
+ * Takes the proxy for a URL out of the environment. Which variable counts, and which hosts go past the proxy, is as
+ * `@actions/http-client` has it. The variable is deleted then, because the tunnels of that client take the certificate
+ * of a proxy for that of the host behind it. Node's own (`proxyEnv`) are missing before 24.5, hide why a proxy has
+ * refused, and can't be aborted.
+ *
+ * @returns undefined if there is none
+ * @throws StepError if the variable can't be read
+ */
+function takeProxy(url) {
+    const target = new URL(url);
+    if (target.protocol !== 'https:' || checkBypass(target))
+        return undefined;
+    const names = ['https_proxy', 'HTTPS_PROXY'];
+    const variables = names.map((name) => ({ name, text: process.env[name]?.trim() ?? '' }));
+    for (const name of names)
+        delete process.env[name];
+    const variable = variables.find(({ text }) => text !== '');
+    return variable && readProxy(variable.name, variable.text);
+}
+function readProxy(name, text) {
+    try {
+        // As curl and the runner have it, a value without a scheme is the address of a plain proxy.
+        const url = new URL(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`);
+        const credentials = [url.username, url.password].map(decodeURIComponent).join(':');
+        if (!/^https?:$/.test(url.protocol))
+            throw new TypeError('it speaks something other than HTTP');
+        const basic = Buffer.from(credentials).toString('base64');
+        const hasCredentials = credentials !== ':';
+        const secret = url.password || url.username;
+        const headers = hasCredentials ? { 'proxy-authorization': `Basic ${basic}` } : {};
+        return {
+            host: url.host,
+            hasCredentials,
+            secrets: [secret, decodeURIComponent(secret)],
+            connect: (target, own, onSocket) => openTunnel(url, { ...own, headers }, target, onSocket),
+        };
+    }
+    catch (cause) {
+        const form = 'http://user:password@host:port, with special characters percent-encoded';
+        throw new errors_StepError(`${name} is not the address of an HTTP proxy: give ${form}.`, { cause });
+    }
+}
+function openTunnel({ protocol, hostname, port }, { headers, ...own }, target, onSocket) {
+    const host = withoutBrackets(hostname);
+    const isTls = protocol === 'https:';
+    const path = `${String(target.host).replace(/^.*:.*$/, '[$&]')}:${target.port}`;
+    const fail = (answer, cause) => onSocket(new TunnelError(answer, cause), undefined);
+    const connect = (isTls ? external_node_https_namespaceObject.request : external_node_http_namespaceObject.request)({
+        ...own,
+        method: 'CONNECT',
+        host,
+        port: port || (isTls ? 443 : 80),
+        path,
+        agent: false,
+        headers: { ...headers, host: path },
+        // Node would check the certificate for the name in the Host header, which is not the proxy's.
+        ...(isTls && { servername: /^[\d.]+$|:/.test(host) ? '' : host }),
+    });
+    connect.once('connect', ({ statusCode, headers }, socket) => {
+        const status = Number(statusCode);
+        if (status >= 200 && status < 300) {
+            return onSocket(null, (0,external_node_tls_namespaceObject.connect)({ ...target, socket }));
+        }
+        socket.destroy();
+        fail({ status, headers });
+    });
+    connect.on('error', (error) => fail(undefined, error));
+    connect.end();
+}
+/** The host of a URL as Node's connections take it, without the brackets of an IPv6 address. */
+function withoutBrackets(host) {
+    return host.replace(/^\[(.*)\]$/, '$1');
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/http.ts
 
 
 /** Product and version; kept equal to package.json by a test. */
-const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
-/** More of a body than this is not read: the answers of the API are far smaller. */
-const BODY_LIMIT_BYTES = 64 * 1024;
+const USER_AGENT = 'formlabs-dashboard-token/1.1.0';
+/** More of a head or a body than this is not read: the answers of the API are far smaller. */
+const SIZE_LIMIT = 1_024 * 1_024;
+/** A connection gets this much of an attempt's time, or half if that is more; each address gets a quarter of it. */
+const CONNECTION_MS = 15_000;
+// Certificates are checked, whatever the environment says: with this variable Node would send the client secret to
+// anyone in between.
+const INSECURE_WANTED = process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
+delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+/** Whether an answer came, and says that the request has worked. */
+function isSuccess({ cause, status }) {
+    return cause === undefined && status >= 200 && status < 300;
+}
 /**
- * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is
- * tried again. A proxy is taken from the environment by the client itself.
- *
- * @param signal ends connection, request and body
+ * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is tried again.
+ * Never rejects.
  */
-async function postForm(url, form, signal) {
-    const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
+async function postForm(url, form, limits) {
+    const connection = {
+        maxHeaderSize: SIZE_LIMIT,
+        // Node gives each address but the last 250 ms, which is less than one packet may take.
+        autoSelectFamilyAttemptTimeout: Math.ceil(connectionMs(limits) / 4),
+    };
+    const client = new HttpClient(USER_AGENT, [handler(connection)], {
         allowRedirects: false,
-        // One client makes one request. Asked to close the connection, the server would have the step see to
-        // that as well before it ends; kept alive, it ends with the process.
+        // With `connection: close` the step would have to wait for the socket to close; kept alive, it ends with the
+        // process.
         keepAlive: true,
+        // Above the limit of the attempt, which has a timer of its own.
+        socketTimeout: limits.limitMs + 60_000,
     });
-    const received = [];
-    try {
-        signal.throwIfAborted();
-        return await rejectOnAbort(exchange(client, url, form, received), signal);
+    const agent = client.getAgent(url);
+    const { proxy } = limits;
+    const ended = new AbortController();
+    if (proxy !== undefined) {
+        agent.createConnection = (target, onSocket) => {
+            proxy.connect(target, { ...connection, signal: ended.signal }, (error, socket) => onSocket?.(error, socket));
+            return undefined;
+        };
     }
-    catch (error) {
-        // Ends the connection, should the request still be under way: an answer that nobody waits for any more
-        // must not come in.
+    const progress = { events: 0, agent, chunks: [] };
+    const exchanged = exchange(client, url, new URLSearchParams(form).toString(), progress);
+    const outcome = await withinLimits(exchanged, limits, progress);
+    if (!isSuccess(outcome)) {
+        // No connection is left behind, and an answer that nobody waits for any more does not come in.
+        ended.abort();
         client.dispose();
-        const body = Buffer.concat(received).toString();
-        return { complete: false, body, cause: signal.aborted ? signal.reason : error };
     }
+    return outcome;
 }
-/**
- * Checks the proxy variable. One that the client can't read it would leave out without a word.
- *
- * @throws StepError if requests to this URL may go through a proxy whose address can't be read
- */
-function checkProxy(url) {
-    const name = process.env['https_proxy'] ? 'https_proxy' : 'HTTPS_PROXY';
-    const proxy = process.env[name] ?? '';
-    if (proxy === '' || isProxyUrl(proxy) || new URL(url).protocol !== 'https:')
-        return;
-    throw new step_error_StepError(`${name} is not the address of a proxy: give http://user:password@host:port, with special characters in user and password percent-encoded.`);
-}
-/** The host and port of the proxy that requests to this URL go through, without its credentials; undefined if there is none. */
-function proxyHost(url) {
-    const proxy = lib_getProxyUrl(url);
-    return proxy === '' ? undefined : new URL(proxy).host;
-}
-/** The proxy's password as it stands in the environment and as it is sent, to be kept out of all messages; none if there is none. */
-function proxyPasswords(url) {
-    const proxy = lib_getProxyUrl(url);
-    const password = proxy === '' ? '' : new URL(proxy).password;
-    return password === '' ? [] : [password, decodeURIComponent(password)];
-}
-function isProxyUrl(text) {
-    // The client puts http:// before what is no URL without it, such as 192.0.2.1:3128.
-    const url = URL.canParse(text) || /^https?:/.test(text) ? text : `http://${text}`;
-    try {
-        const { protocol, username, password } = new URL(url);
-        decodeURIComponent(username + password);
-        return /^https?:$/.test(protocol);
-    }
-    catch {
-        return false;
-    }
-}
-async function exchange(client, url, form, received) {
-    const { message } = await client.request('POST', url, new URLSearchParams(form).toString(), {
+async function exchange(client, url, form, progress) {
+    const { message } = await client.request('POST', url, form, {
         accept: 'application/json',
         'accept-encoding': 'identity',
         'content-type': 'application/x-www-form-urlencoded',
     });
-    let size = 0;
+    progress.message = message;
+    progress.events += 1;
+    let room = SIZE_LIMIT;
     // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
     for await (const chunk of message.complete ? takeWhole(message) : message) {
-        received.push(chunk.subarray(0, BODY_LIMIT_BYTES - size));
-        size += chunk.length;
-        if (size > BODY_LIMIT_BYTES)
+        progress.chunks.push(chunk.subarray(0, room));
+        progress.events += 1;
+        room -= chunk.length;
+        if (room < 0)
             break;
     }
-    return {
-        complete: true,
-        status: Number(message.statusCode),
-        // Node puts them together when they are looked at, which only a failure does.
-        get headers() {
-            return message.headers;
-        },
-        body: Buffer.concat(received).toString(),
-        bodyTooLong: size > BODY_LIMIT_BYTES,
-    };
 }
 /**
- * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not
- * go on to make the connection ready for another request, which takes longer than what the step still has
- * to do.
+ * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not go on to
+ * make the connection ready for another request, which would take longer than the rest.
  */
 function takeWhole(message) {
     const length = message.readableLength;
     return length === 0 ? [] : [message.read(length)];
 }
-function requestHandler(signal) {
+/** A server may compress a body unasked, and without saying so (gzip begins with 0x1f, and no text does). */
+async function decode({ message, chunks }) {
+    const body = Buffer.concat(chunks);
+    const coding = message?.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
+    if (coding === 'identity' && body[0] !== 0x1f)
+        return body.toString();
+    const { brotliDecompressSync, constants, unzipSync } = await Promise.resolve(/* import() */).then(__nccwpck_require__.t.bind(__nccwpck_require__, 522, 23));
+    const decompress = coding === 'br' ? brotliDecompressSync : unzipSync;
+    try {
+        // So flushed, a body that broke off gives what it can.
+        const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: SIZE_LIMIT };
+        return decompress(body, options).toString();
+    }
+    catch {
+        return body.toString();
+    }
+}
+/** Settles when the exchange does, when the signal comes, or when the time is over. */
+function withinLimits(exchanged, limits, progress) {
+    const { limitMs, stop, signal } = limits;
+    return new Promise((resolve) => {
+        const settle = async (cause, timedOut) => {
+            const { statusCode: status = 0, headers = {} } = progress.message ?? {};
+            resolve({ status, headers, body: await decode(progress), cause, timedOut });
+        };
+        const timeOut = (ms) => {
+            const awaited = isConnected(progress) ? 'answer' : 'connection';
+            const what = awaited === 'answer' ? 'no complete answer' : 'no connection';
+            const cause = new Error(`${what} within ${(ms / 1_000).toFixed(1)} s`);
+            if (awaited === 'connection' || ms === limitMs)
+                void settle(cause, awaited);
+        };
+        const timers = [connectionMs(limits), limitMs].map((ms) => setTimeout(() => whenQuiet(progress, () => timeOut(ms)), ms));
+        const onStop = () => void (isConnected(progress) || settle(stop.reason));
+        const onAbort = () => void settle(signal.reason);
+        stop.addEventListener('abort', onStop);
+        signal.addEventListener('abort', onAbort);
+        exchanged.then(settle, settle).finally(() => {
+            for (const timer of timers)
+                clearTimeout(timer);
+            stop.removeEventListener('abort', onStop);
+            signal.removeEventListener('abort', onAbort);
+        });
+    });
+}
+/**
+ * Takes what already lies in the socket first: where the machine was paused, the timer comes before it. Between the two
+ * lies a turn of the event loop that brings nothing new.
+ */
+function whenQuiet(progress, then) {
+    const { events } = progress;
+    setImmediate(() => (progress.events > events ? whenQuiet(progress, then) : then()));
+}
+function connectionMs({ limitMs }) {
+    return Math.max(Math.min(CONNECTION_MS, limitMs), limitMs / 2);
+}
+function isConnected({ agent }) {
+    const sockets = Object.values(agent.sockets).flat();
+    return sockets.some((socket) => socket?.connecting === false);
+}
+/** Sets what the client has no option for. */
+function handler(connection) {
     return {
-        prepareRequest(options) {
-            options.host = withoutBrackets(options.host);
-            const agent = options.agent;
-            if (isTunnelAgent(agent)) {
-                // The client disposes of no tunnel, so both the request in it and the tunnel's own to the proxy
-                // get the signal. Others go without: Node takes its time to set that up.
-                options.signal = signal;
-                agent.proxyOptions.signal = signal;
-                agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);
-                // It also uses a deprecated call where the proxy has a password; the warning tells users nothing.
-                process.noDeprecation = true;
-            }
+        prepareRequest: (options) => {
+            Object.assign(options, connection, { host: withoutBrackets(String(options.host)) });
         },
         canHandleAuthentication: () => false,
         handleAuthentication: () => Promise.reject(new Error('not supported')),
     };
 }
-function isTunnelAgent(agent) {
-    return 'proxyOptions' in Object(agent);
-}
-/** The client passes the host of a URL on as it stands there; Node wants an IPv6 address without brackets. */
-function withoutBrackets(host) {
-    return String(host).replace(/^\[(.*)\]$/, '$1');
-}
-/** Settles with the signal even if the request itself never notices it. */
-function rejectOnAbort(promise, signal) {
-    return new Promise((resolve, reject) => {
-        const onAbort = () => reject(signal.reason);
-        signal.addEventListener('abort', onAbort, { once: true });
-        promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-    });
-}
 
-;// CONCATENATED MODULE: ./src/dashboard/failure.ts
+;// CONCATENATED MODULE: ./src/dashboard/explain.ts
 
-/** A request to the Dashboard that failed, explained for the person who reads the job's log. */
-class Failure extends step_error_StepError {
-    name = 'Failure';
-    what;
-    advice;
-    retry;
-    constructor({ what, advice, retry, cause }) {
-        super(`${what.charAt(0).toUpperCase()}${what.slice(1)}. ${advice}`, { cause });
-        this.what = what;
-        this.advice = advice;
-        this.retry = retry;
+
+
+
+
+
+
+const CREDENTIALS_PAGE = 'https://dashboard.formlabs.com/#developer';
+const ADDRESS_ADVICE = 'Check api-url, and any proxy or gateway in between.';
+const OUTAGE_ADVICE = 'The Dashboard, or a gateway in front of it, has an outage.';
+const RATE_LIMIT_ADVICE = 'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
+const FORBIDDEN_ADVICE = 'Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials ' +
+    `may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`;
+const NOTHING_THERE_ADVICE = 'Usually api-url names the wrong host or path: leave it out for the Dashboard itself.';
+const PROXY_ADVICE = 'This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.';
+/** What to do about errors of OAuth that are not about the credentials (RFC 6749, section 5.2). */
+const OAUTH_ADVICE = new Map([
+    ['unauthorized_client', `These credentials may not use this grant: create new ones on ${CREDENTIALS_PAGE}.`],
+    ['unsupported_grant_type', 'The server does not support the client credentials grant: check api-url.'],
+    ['invalid_scope', 'The Dashboard requires no scope, so another server has answered: check api-url.'],
+    ['invalid_request', `The request did not arrive as it was sent. ${ADDRESS_ADVICE}`],
+]);
+/**
+ * How Node and OpenSSL name what is wrong with a certificate (nodejs.org/api/tls.html, X.509 certificate error codes):
+ * with an underscore, and without one of the prefixes that other errors have.
+ */
+const CERTIFICATE_ERROR = /^(?:(?!ERR_|HPE_|EAI_)[A-Z]+_[A-Z_]+|UNSPECIFIED|ERR_TLS_CERT_\w+)$/;
+/** A peer that speaks no TLS. What is not about TLS, certificates or HTTP (HPE_) is a network or DNS error. */
+const TLS_ERROR = /^(?:EPROTO$|ERR_(?:SSL|TLS|OSSL)_)/;
+const TRANSIENT_TLS_ERROR = /bad[_ ]record[_ ]mac|internal[_ ]error/i;
+/**
+ * Explains a request that did not bring what it should, and says whether another attempt may. Only what another attempt
+ * can't change is final; all else is transient.
+ */
+function explain(outcome, origin) {
+    const { cause, timedOut } = outcome;
+    const [what, advice, transient] = cause === undefined ? explainAnswer(outcome, origin) : explainNoAnswer(outcome, origin);
+    const { headers } = (cause instanceof TunnelError && cause.answer) || outcome;
+    return new Failure({ what, advice, transient, retryAfterMs: retryAfterMs(headers, Date.now()), timedOut, cause });
+}
+/** Explains a successful answer that does not hold what it should. */
+function explainUnusable(what) {
+    const advice = 'Usually a captive portal, a proxy or a wrong api-url answers in place of the Dashboard.';
+    return new Failure({ what, advice, transient: false });
+}
+function explainAnswer(answer, { url, clientSecret, journal }) {
+    const { status, headers, body } = answer;
+    const fields = parseJsonObject(body);
+    const details = detailsOf(answer, fields, journal);
+    if (status < 400) {
+        return [
+            `the Dashboard redirected the request (${status}) to ${redirectTarget(url, headers.location, journal)}; ` +
+                'redirects are not followed, since they would carry the client secret',
+            'Set api-url to the final address; a sign-in page means a captive portal.',
+            false,
+        ];
+    }
+    // The API answers 401 in JSON, and 400 with an error of OAuth; all else comes from something in between.
+    if (fields !== undefined && (status === 401 || (status === 400 && fields.has('error')))) {
+        const advice = OAUTH_ADVICE.get(fields.get('error'));
+        if (advice !== undefined)
+            return [`the Dashboard refused the request (${status})${details}`, advice, false];
+        const what = `the Dashboard did not accept the credentials (${status})${details}`;
+        return [what, credentialsAdvice(clientSecret), false];
+    }
+    const answered = `the Dashboard answered ${named(status)}${details}`;
+    const transient = isTransient(status) || headers['retry-after'] !== undefined;
+    if (status === 429)
+        return [answered, RATE_LIMIT_ADVICE, transient];
+    if (isTransient(status))
+        return [answered, OUTAGE_ADVICE, transient];
+    if (status === 403)
+        return [`the Dashboard refused the request (403)${details}`, FORBIDDEN_ADVICE, transient];
+    if (status === 404)
+        return [`there is nothing at ${url} (404)`, NOTHING_THERE_ADVICE, transient];
+    return [`${answered}, which its API does not document`, ADDRESS_ADVICE, transient];
+}
+function isTransient(status) {
+    return status >= 500 || status === 408 || status === 425 || status === 429;
+}
+function credentialsAdvice(clientSecret) {
+    const advice = `Check that client-id and client-secret belong together and are still listed on ${CREDENTIALS_PAGE}.`;
+    if (!/^\W|\W$/.test(clientSecret))
+        return advice;
+    return `${advice} client-secret starts or ends with a quote or the like: make sure that it belongs there.`;
+}
+function explainNoAnswer({ status, cause, timedOut }, { url, proxy }) {
+    const { host } = new URL(url);
+    const way = proxy === undefined ? '' : ` through the proxy ${proxy.host}`;
+    const advice = 'Check api-url, the proxy variables and the network of the runner.';
+    const because = (reason) => [`no answer from ${host}${way}: ${reason}`, advice, true];
+    if (timedOut !== undefined)
+        return because(cause.message);
+    if (status > 0)
+        return because(`the connection was cut before the answer was complete${codeOf(cause)}`);
+    if (proxy === undefined || !(cause instanceof TunnelError)) {
+        const plain = 'Check the host and the port in api-url.';
+        return explainError(cause, host, plain, url.endsWith('/o/token/')) ?? because(reasonOf(cause));
+    }
+    if (cause.answer !== undefined)
+        return explainTunnel(cause.answer, proxy);
+    const plain = 'If the proxy itself speaks plain HTTP, start https_proxy with http://.';
+    return explainError(cause.cause, `the proxy ${proxy.host}`, plain) ?? because(reasonOf(cause.cause));
+}
+/** Explains what a proxy answered in place of a tunnel. */
+function explainTunnel({ status, headers }, { host, hasCredentials }) {
+    if (status !== 407 && status !== 401) {
+        const transient = isTransient(status) || (status >= 400 && headers['retry-after'] !== undefined);
+        const advice = `Ask whoever runs it${transient ? '' : ' to allow this host, or add the host to no_proxy'}.`;
+        return [`the proxy ${host} answered ${named(status)} instead of opening a tunnel`, advice, transient];
+    }
+    const schemes = headers['proxy-authenticate'] ?? headers['www-authenticate'];
+    if (schemes !== undefined && !/\bbasic\b/i.test(String(schemes))) {
+        const advice = 'The action supports no other scheme: ask whoever runs the proxy for another route.';
+        return [`the proxy ${host} offers no Basic authentication (${status})`, advice, false];
+    }
+    if (hasCredentials)
+        return [`the proxy ${host} rejected the credentials (${status})`, PROXY_ADVICE, false];
+    const advice = 'Put user and password into https_proxy: http://user:password@host:port.';
+    return [`the proxy ${host} requires credentials (${status})`, advice, false];
+}
+/** Explains an error that another attempt can't change, if it is one. @param isIssued whether a token may have been */
+function explainError(error, peer, plainAdvice, isIssued = false) {
+    const code = errors_errorCode(error) ?? '';
+    if (CERTIFICATE_ERROR.test(code)) {
+        const [problem, advice] = explainCertificate(code);
+        return [`the certificate of ${peer} ${problem} (${code})`, advice, false];
+    }
+    if (TLS_ERROR.test(code) && !TRANSIENT_TLS_ERROR.test(`${code} ${error}`)) {
+        const [what, advice] = /alert/i.test(`${code} ${error}`)
+            ? [`the TLS handshake with ${peer} was refused`, `It may require a client certificate. ${ADDRESS_ADVICE}`]
+            : [`no TLS connection to ${peer} is possible`, plainAdvice];
+        return [`${what} (${code})`, advice, false];
+    }
+    if (!code.startsWith('HPE_'))
+        return undefined;
+    const advice = `Something may alter the answers${isIssued ? '; a token may have been issued' : ''}.`;
+    return [`what came from ${peer} is not valid HTTP (${code})`, `${advice} ${ADDRESS_ADVICE}`, false];
+}
+function explainCertificate(code) {
+    const insecure = INSECURE_WANTED
+        ? ' NODE_TLS_REJECT_UNAUTHORIZED=0 is ignored: anyone in between could read the client secret.'
+        : '';
+    const renew = `Check the clock of the runner; if it is right, the host has to renew it.${insecure}`;
+    if (code.includes('NOT_YET_VALID'))
+        return ['is not valid yet', renew];
+    if (code.includes('EXPIRED'))
+        return ['has expired', renew];
+    if (/ALTNAME|HOSTNAME/.test(code))
+        return ['is for another name', ADDRESS_ADVICE + insecure];
+    if (/^UNSPECIFIED$|TOO_SMALL|TOO_WEAK/.test(code)) {
+        return ['is too weak', `The host has to get one with a stronger key and signature.${insecure}`];
+    }
+    return ['is not trusted', trustAdvice() + insecure];
+}
+/** Looks at what the job has been told to trust before it says what to do. */
+function trustAdvice() {
+    const file = process.env['NODE_EXTRA_CA_CERTS'];
+    const other = 'NODE_USE_SYSTEM_CA=1 needs no file: it uses the certificates of the system.';
+    if (!file) {
+        const what = 'set NODE_EXTRA_CA_CERTS in the env of the job to the PEM file of that authority';
+        return `If a proxy or a server uses a private certificate authority, ${what}. ${other}`;
+    }
+    try {
+        const isPem = /-----BEGIN [A-Z\d ]*CERTIFICATE-----/.test((0,external_node_fs_namespaceObject.readFileSync)(file, 'utf8'));
+        const problem = isPem ? 'lacks the authority that signed it' : 'holds no certificate in PEM format';
+        return `The file in NODE_EXTRA_CA_CERTS ${problem}. ${other}`;
+    }
+    catch (error) {
+        const place = 'in a container, the path is inside it';
+        return `The file in NODE_EXTRA_CA_CERTS can't be read${codeOf(error)}; ${place}. ${other}`;
     }
 }
+/** Why there was no connection, or no longer one. */
+function reasonOf(error) {
+    const { syscall, errno, errors } = Object(error);
+    const reason = (0,external_node_util_namespaceObject.getSystemErrorMap)().get(errno ?? errors?.[0]?.errno)?.[1] ?? 'the connection was cut';
+    return `${syscall === 'getaddrinfo' ? 'the host name was not found' : reason}${codeOf(error)}`;
+}
+/** Of an error body only the OAuth fields (RFC 6749, section 5.2), or the web framework's `detail`. */
+function detailsOf({ status, body }, fields, journal) {
+    // Of an outage a page is what everyone expects. Elsewhere it tells that something else may have answered.
+    if (status < 500 && isPage(body))
+        return ', with an HTML page';
+    const texts = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
+    const shown = journal.words(texts.filter((field) => typeof field === 'string').join(': '));
+    return shown === '' ? '' : `: ${shown.replace(/\.$/, '')}`;
+}
+/** Where a redirect leads. The rest of the address may hold anything. */
+function redirectTarget(url, location, { host }) {
+    const target = location && URL.canParse(location, url) ? new URL(location, url).hostname : '';
+    return target === '' ? 'an unreadable address' : host(target);
+}
+function named(status) {
+    return `${status} (${external_node_http_namespaceObject.STATUS_CODES[status]?.toLowerCase() ?? 'an unknown status'})`;
+}
+function codeOf(error) {
+    const code = errors_errorCode(error);
+    return code === undefined ? '' : ` (${code})`;
+}
 
-;// CONCATENATED MODULE: ./src/dashboard/retry.ts
+;// CONCATENATED MODULE: ./src/dashboard/answers.ts
 
+/** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
+const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
+/** A string value after the name of its field, even in a truncated body. */
+const STRING_VALUE = /^\s*:\s*("(?:[^"\\]|\\.)+")/;
+/** More tokens than this in one answer are not kept: to revoke them all would take longer than a step has. */
+const TOKENS_LIMIT = 1_000;
+/** A shorter secret is likely to be a part of a token by chance. */
+const SECRET_IN_TOKEN_LENGTH = 8;
+/** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
+/** The last moment that a Date can hold, in milliseconds since the epoch. */
+const LAST_DATE = 8.64e15;
+/** Longer than anyone waits; keeps numbers of any length readable. */
+const LONGEST_WAIT_SECONDS = 999_999_999;
+/**
+ * Finds every access token in a body, whether or not it can be used or is even complete. One that holds the client
+ * secret is none: it must get neither into the state nor into the outputs.
+ */
+function findTokens(body, clientSecret) {
+    const [, ...rests] = body.split('"access_token"');
+    const values = rests.map((rest) => parseJson(STRING_VALUE.exec(rest)?.[1] ?? ''));
+    const tokens = [...values, parseJsonObject(body)?.get('access_token')].filter((token) => typeof token === 'string');
+    // From the end, so that the one that is to be used is not left out.
+    return [...new Set(tokens.reverse())]
+        .filter((token) => token.trim() !== '' && !holdsSecret(token, clientSecret))
+        .slice(0, TOKENS_LIMIT)
+        .reverse();
+}
+/**
+ * Reads the access token of a successful answer (RFC 6749, section 5.1). Nothing else in the answer decides whether it
+ * can be used, but a type that is named and is another one (section 7.1).
+ *
+ * @throws Failure that says what is wrong with it
+ */
+function readToken({ body }, clientSecret) {
+    const fields = parseJsonObject(body);
+    if (fields === undefined)
+        throw unusable(isPage(body) ? 'is a page' : 'is not a JSON object');
+    const token = fields.get('access_token');
+    if (typeof token !== 'string' || token.trim() === '')
+        throw unusable('holds no access_token');
+    if (holdsSecret(token, clientSecret))
+        throw unusable('holds the client secret in its access_token');
+    if (!PRINTABLE_ASCII.test(token))
+        throw unusable('holds an access_token with characters that no token may have');
+    const type = fields.get('token_type');
+    const isOther = typeof type === 'string' && !/^\s*(?:bearer\s*)?$/i.test(type);
+    if (isOther)
+        throw unusable('holds a token_type other than Bearer');
+    return token;
+}
+/**
+ * Reads when a token expires. The Dashboard's clock is in the Date of its answer; the clock of this machine may be
+ * wrong.
+ *
+ * @param requestedAt when it was asked for, in milliseconds since the epoch
+ * @returns undefined if the answer does not say, or not in a way that can be read
+ */
+function readExpiry(answer, requestedAt) {
+    const expiresIn = parseJsonObject(answer.body)?.get('expires_in');
+    const seconds = typeof expiresIn === 'object' ? Number.NaN : Number.parseFloat(String(expiresIn));
+    if (!(seconds > 0))
+        return undefined;
+    const after = (ms) => Math.min(ms + seconds * 1_000, LAST_DATE);
+    const at = new Date(after(parseDate(answer.headers.date) ?? requestedAt)).toISOString();
+    return { at, hereMs: after(requestedAt) };
+}
+/**
+ * Reads the Retry-After of an answer: seconds, or a date (RFC 9110, section 10.2.3), which is reckoned from the
+ * answer's own Date, where it has one.
+ *
+ * @param now by the clock of this machine, in milliseconds since the epoch
+ * @returns milliseconds, 0 for a date that has passed; undefined if it is absent or can't be read
+ */
+function retryAfterMs(headers, now) {
+    const text = headers['retry-after']?.trim() ?? '';
+    if (/^\d+$/.test(text))
+        return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
+    const date = parseDate(text);
+    return date === undefined ? undefined : Math.max(0, date - (parseDate(headers.date) ?? now));
+}
+/** Whether an answer confirms a revocation: the Dashboard sends an empty body; empty JSON counts too. */
+function isConfirmation({ body }) {
+    return body.trim() === '' || holdsNothing(parseJson(body));
+}
+/** Reads a JSON object into a map, so that no name in it means anything to JavaScript. */
+function parseJsonObject(text) {
+    const value = parseJson(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+        return undefined;
+    return new Map(Object.entries(value));
+}
+/** Whether a body is a page: the API answers with JSON, or with nothing. */
+function isPage(body) {
+    return body.trimStart().startsWith('<');
+}
+function parseJson(text) {
+    try {
+        return JSON.parse(text.replace(/^\ufeff/, ''));
+    }
+    catch {
+        return undefined;
+    }
+}
+function holdsNothing(value) {
+    if (value === null || value === '')
+        return true;
+    return typeof value === 'object' && Object.values(value).every(holdsNothing);
+}
+function holdsSecret(token, clientSecret) {
+    if (token.trim() === clientSecret)
+        return true;
+    return clientSecret.length >= SECRET_IN_TOKEN_LENGTH && token.includes(clientSecret);
+}
+function parseDate(text = '') {
+    if (!HTTP_DATE.test(text))
+        return undefined;
+    // The asctime format names no time zone, and means UTC.
+    const date = Date.parse(/GMT$/.test(text) ? text : `${text} GMT`);
+    return Number.isNaN(date) ? undefined : date;
+}
+function unusable(problem) {
+    return explainUnusable(`the answer to the token request ${problem}`);
+}
 
-/** One attempt gets at most this much of the budget, connection and body together. */
-const ATTEMPT_MS = 10_000;
-/** What has to be left of the budget for another wait, and for the attempt behind it. */
+;// CONCATENATED MODULE: ./src/dashboard/attempts.ts
+
+/** What has to be left of the budget for another wait, and for the attempt after it. */
 const LAST_WAIT_MS = 500;
 const LAST_ATTEMPT_MS = 500;
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
-/** An attempt took longer than it may. */
-class AttemptTimeoutError extends Error {
-    name = 'AttemptTimeoutError';
-    constructor(ms) {
-        super(`no complete answer within ${seconds(ms)}`);
-    }
-}
 /** A clock that no change of the time of day moves, in milliseconds. */
 function monotonicMs() {
     // Not performance.now(): Node loads a module of its own for it, at the start of every step.
     return Number(process.hrtime.bigint()) / 1e6;
 }
-/** Starts the budget of a step. */
-function startBudget(seconds) {
-    return { seconds, endsAt: monotonicMs() + seconds * 1_000 };
-}
 /**
  * Tries until it works, within the budget.
  *
- * Waits grow from 1 s to 15 s, and each is a random part of that ("full jitter"), so that jobs that
- * failed together don't come back together. What the server asks for with Retry-After
- * (RFC 9110, section 10.2.3) is waited for first, and the jitter comes on top. Near the end of the budget
- * chance gets no more than the time that is left; what the server asks for has to fit.
+ * An attempt may take half of what is left, so that one that hangs leaves time for another; after one that got no
+ * answer, all of it. The waits between them grow from 1 s to 15 s, and each is a random part of that ("full jitter"),
+ * so that jobs that failed together don't come back together. What the server asks for with Retry-After (RFC 9110,
+ * section 10.2.3) is waited for first.
  *
- * @param attempt does the work once, and rejects with a Failure that says whether to try again
- * @throws Failure if it can't work, or not within the budget
- * @throws CancelledError if the job is cancelled
+ * @param attempt does the work once, within a limit in milliseconds; rejects with a Failure that says whether another
+ *   attempt may help
+ * @throws Failure if it can't work, or not within the budget; a timeout only where no attempt failed for another reason
+ * @throws the reason of `stop` if that comes first
  */
-async function retry_retry(attempt, policy) {
-    const { budget, cancellation } = policy;
+async function tryWithin({ startedAt, endsAt, stop, advice, onRetry }, attempt) {
+    const msLeft = () => Math.max(0, endsAt - monotonicMs());
+    const total = seconds(endsAt - startedAt);
+    let toReport;
+    let waitedInVain = false;
     for (let attempts = 1;; attempts += 1) {
-        throwIfCancelled(cancellation);
+        stop.throwIfAborted();
         let failure;
         try {
-            return await withTimeout(attempt, policy);
+            const leftMs = msLeft();
+            const isLast = waitedInVain || leftMs / 2 <= LAST_WAIT_MS + LAST_ATTEMPT_MS;
+            return await attempt(isLast ? leftMs : leftMs / 2);
         }
         catch (error) {
-            throwIfCancelled(cancellation, error);
             if (!(error instanceof Failure))
                 throw error;
             failure = error;
         }
-        if (failure.retry === undefined || attempts >= failure.retry.maxAttempts)
+        stop.throwIfAborted();
+        const { what, transient, retryAfterMs = 0, timedOut } = failure.explanation;
+        if (!transient)
             throw failure;
-        const leftMs = budget.endsAt - monotonicMs();
-        const askedMs = failure.retry.afterMs ?? 0;
-        const roomMs = leftMs - askedMs - LAST_ATTEMPT_MS;
-        if (roomMs < LAST_WAIT_MS)
-            throw outOfTime(failure, attempts, leftMs, budget);
-        const waitMs = askedMs + jitter(attempts, roomMs);
-        policy.onFailedAttempt(`Attempt ${attempts} failed: ${failure.what}. The next one is in ${seconds(waitMs)}, ${seconds(leftMs)} of the ${budget.seconds} s in timeout-seconds are left.`);
-        await sleep(waitMs, cancellation.requested);
+        waitedInVain ||= timedOut === 'answer';
+        if (toReport === undefined || timedOut === undefined)
+            toReport = failure;
+        const leftMs = msLeft();
+        const roomMs = leftMs - retryAfterMs - LAST_ATTEMPT_MS;
+        if (roomMs < LAST_WAIT_MS) {
+            const why = retryAfterMs > 0
+                ? `it asks to wait ${seconds(retryAfterMs)}, which leaves no time for another attempt`
+                : `gave up after ${attempts} attempt${attempts === 1 ? '' : 's'} within ${total}`;
+            const { explanation } = toReport;
+            const said = { what: `${explanation.what}; ${why}`, advice: `${explanation.advice} ${advice}`.trim() };
+            throw new Failure({ ...explanation, ...said, cause: toReport });
+        }
+        const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
+        const waitMs = retryAfterMs + Math.random() * backoffMs;
+        const when = `in ${(waitMs / 1_000).toFixed(1)} s (${seconds(leftMs)} of ${total} left)`;
+        onRetry(`Attempt ${attempts} failed: ${what}. Retrying ${when}.`);
+        await sleep(waitMs, stop);
     }
 }
-async function withTimeout(attempt, { budget, cancellation }) {
-    const ms = Math.max(0, Math.min(ATTEMPT_MS, budget.endsAt - monotonicMs()));
-    const end = new AbortController();
-    const abandon = () => end.abort(cancellation.abandoned.reason);
-    const timer = setTimeout(() => end.abort(new AttemptTimeoutError(ms)), ms);
-    cancellation.abandoned.addEventListener('abort', abandon);
-    try {
-        return await attempt(end.signal);
-    }
-    finally {
-        clearTimeout(timer);
-        cancellation.abandoned.removeEventListener('abort', abandon);
-    }
-}
-function throwIfCancelled(cancellation, cause) {
-    if (cancellation.requested.aborted) {
-        throw new CancelledError('The job was cancelled while this step waited for the Dashboard.', {
-            cause,
-        });
-    }
-}
-function jitter(attempts, roomMs) {
-    return Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
-}
-function outOfTime(failure, attempts, leftMs, budget) {
-    const left = `the ${seconds(leftMs)} that are left of the ${budget.seconds} s in timeout-seconds are too short`;
-    const why = failure.retry?.afterMs
-        ? `it asks to wait ${seconds(failure.retry.afterMs)}, for which ${left}`
-        : `after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`} ${left} for another`;
-    return new Failure({
-        what: `${failure.what}; ${why}`,
-        advice: failure.advice.replace(/\.$/, ', or raise timeout-seconds.'),
-        cause: failure,
-    });
-}
+/** Ends early, and not with an error, when the signal comes. */
 function sleep(ms, signal) {
     return new Promise((resolve) => {
         const done = () => {
@@ -1533,76 +1619,145 @@ function sleep(ms, signal) {
             resolve();
         };
         const timer = setTimeout(done, ms);
-        signal.addEventListener('abort', done, { once: true });
+        signal.addEventListener('abort', done);
     });
 }
 function seconds(ms) {
-    return `${(Math.max(0, ms) / 1_000).toFixed(1)} s`;
+    return `${Math.round(ms / 1_000)} s`;
 }
 
-;// CONCATENATED MODULE: ./src/error-code.ts
-/** The code that Node and the operating system name an error by, ENOSPC say; undefined if it has none. */
-function error_code_errorCode(error) {
-    const { code } = Object(error);
-    return typeof code === 'string' ? code : undefined;
-}
+;// CONCATENATED MODULE: ./src/dashboard/client.ts
 
-;// CONCATENATED MODULE: ./src/text.ts
-/** Longest piece of foreign text that a message may carry, in characters. */
-const FOREIGN_TEXT_LIMIT = 200;
+
+
+
+
+// Both end in a slash: without it the answer is 404.
+const TOKEN_PATH = '/developer/v1/o/token/';
+const REVOKE_PATH = '/developer/v1/o/revoke_token/';
+/** The time for a revocation once the budget is spent, and after a signal, which ends it earlier. */
+const LEAST_REVOCATION_MS = 700;
+const LAST_REVOCATION_MS = 6_000;
 /**
- * Makes a text from elsewhere (a server, the operating system) fit for one line of the log: no secret,
- * no control character or line break, at most 200 characters, and nothing that the runner takes for a
- * command.
+ * Starts the budget of a step.
  *
- * The runner takes `::name::` for a command at the start of a line, and the older `##[name]` anywhere
- * in it (actions/runner, ActionCommand.cs).
+ * @returns the two endpoints that this action knows, for one pair of credentials
+ * @throws StepError if the proxy variable can't be read
  */
-function foreignText(text, redact) {
-    const oneLine = redact(text)
-        .replaceAll(charactersOf('C', 'Zl', 'Zp'), ' ')
-        .trim();
-    // Again, because the first pass may have missed a secret with a character in it that is now a space.
-    const characters = [...redact(oneLine)];
-    const short = characters.length > FOREIGN_TEXT_LIMIT
-        ? `${characters.slice(0, FOREIGN_TEXT_LIMIT - 1).join('')}…`
-        : characters.join('');
-    return short.replace(/#{2,}(?=\[)/g, '#').replace(/^[:\s]+/, '');
-}
-/**
- * Matches the characters of Unicode categories. Not a literal, since V8 works out the sets behind one as soon
- * as it reads the source: every step would pay for what next to none needs.
- */
-function charactersOf(...categories) {
-    return new RegExp(`[${categories.map((category) => `\\p{${category}}`).join('')}]`, 'gu');
-}
-/** Remembers secrets, and takes them out of texts as they are and as they look in a form, a URL, JSON or base64. */
-function createRedactor() {
-    const spellings = new Set();
+function createDashboardClient({ apiUrl, clientId, timeoutSeconds }, clientSecret, shutdown, journal) {
+    const proxy = takeProxy(apiUrl);
+    for (const secret of proxy?.secrets ?? [])
+        journal.hide(secret);
+    const startedAt = monotonicMs();
+    const budget = { startedAt, endsAt: startedAt + timeoutSeconds * 1_000, onRetry: journal.info };
+    function post(path, fields, limits) {
+        const form = { ...fields, client_id: clientId, client_secret: clientSecret };
+        return postForm(apiUrl + path, form, { proxy, ...limits });
+    }
+    function requireSuccess(path, answer) {
+        if (!isSuccess(answer))
+            throw explain(answer, { url: apiUrl + path, proxy, clientSecret, journal });
+    }
     return {
-        add: (secret) => {
-            if (secret === '')
-                return;
-            const inUrl = encodeURIComponent(secret.toWellFormed());
-            const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
-            for (const spelling of [secret, inUrl, inForm, lowerPercent(inUrl), lowerPercent(inForm)]) {
-                spellings.add(spelling);
-            }
-            spellings.add(JSON.stringify(secret).slice(1, -1));
-            spellings.add(Buffer.from(secret).toString('base64'));
+        /**
+         * Requests an access token by the client credentials grant (RFC 6749, section 4.4).
+         *
+         * @param onReceived told of all tokens in an answer the moment that it has come, before it is known whether one can
+         *   be used: from then on they must not be lost. What it throws ends the request.
+         * @throws Failure, the reason of the shutdown, or what `onReceived` throws
+         */
+        requestToken(onReceived) {
+            const advice = 'Run the job again later, or raise timeout-seconds.';
+            return tryWithin({ ...budget, stop: shutdown.begun, advice }, async (limitMs) => {
+                const requestedAt = Date.now();
+                const limits = { limitMs, stop: shutdown.begun, signal: shutdown.lastAnswer };
+                const answer = await post(TOKEN_PATH, { grant_type: 'client_credentials' }, limits);
+                const expiry = readExpiry(answer, requestedAt);
+                const tokens = findTokens(answer.body, clientSecret);
+                if (tokens.length > 0)
+                    onReceived(tokens, expiry);
+                requireSuccess(TOKEN_PATH, answer);
+                return { token: readToken(answer, clientSecret), expiry };
+            });
         },
-        redact: (text) => 
-        // The longest first: one secret may be a part of another.
-        [...spellings]
-            .sort((a, b) => b.length - a.length)
-            .reduce((redacted, spelling) => redacted.replaceAll(spelling, '***'), text),
+        /**
+         * Revokes access tokens (RFC 7009), all at once, so that none waits for another. One that has expired, or was
+         * revoked before, is no failure. Never rejects.
+         *
+         * @param atMostMs less than the budget, in milliseconds
+         * @returns those that were revoked, and a Failure or the reason of the shutdown if one was not
+         */
+        async revoke(tokens, atMostMs = Number.POSITIVE_INFINITY) {
+            const now = monotonicMs();
+            const endsAt = shutdown.begun.aborted
+                ? now + LAST_REVOCATION_MS
+                : Math.max(now + LEAST_REVOCATION_MS, Math.min(budget.endsAt, now + atMostMs));
+            const advice = atMostMs === Number.POSITIVE_INFINITY ? 'Raise timeout-seconds to keep trying for longer.' : '';
+            const patience = { ...budget, startedAt: now, endsAt, stop: shutdown.over, advice };
+            const revokeToken = (token) => tryWithin(patience, async (limitMs) => {
+                const limits = { limitMs, stop: shutdown.over, signal: shutdown.over };
+                const answer = await post(REVOKE_PATH, { token }, limits);
+                requireSuccess(REVOKE_PATH, answer);
+                if (!isConfirmation(answer))
+                    throw explainUnusable('the revocation was answered, but not confirmed');
+                return token;
+            });
+            const ends = await Promise.allSettled(tokens.map(revokeToken));
+            return {
+                revoked: ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : [])),
+                failure: ends.find((end) => end.status === 'rejected')?.reason,
+            };
+        },
     };
 }
-/** `%2B` and `%2b` are the same. */
-function lowerPercent(text) {
-    if (!text.includes('%'))
-        return text;
-    return text.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
+
+;// CONCATENATED MODULE: external "node:crypto"
+const external_node_crypto_namespaceObject = require("node:crypto");
+;// CONCATENATED MODULE: ./src/shared/text.ts
+/** Longest piece of a text from elsewhere that a message may carry, in characters. */
+const TEXT_LIMIT = 200;
+/** A word as error messages have them, with the punctuation around it, or a number. A longer one could carry more. */
+const WORD = /^(?=.{1,24}$)["'(]*(?:(?:[A-Za-z][a-z]+|[aAI])(?:[-_'][a-z]+)*|[A-Z]{2,5}|\d{1,6})["').,:;!?]*$/;
+/** Takes secrets out of a text of our own, in which they can only stand as they are. */
+function redact(text, secrets) {
+    // The longest first: one secret may be a part of another.
+    return [...secrets]
+        .sort((a, b) => b.length - a.length)
+        .reduce((redacted, secret) => redacted.replaceAll(secret, '***'), text);
+}
+/**
+ * What may be shown of a text from elsewhere (a server, a library): its words, on one line. What is no word becomes
+ * `…`. A secret that comes back in some encoding is no word, whatever the encoding, and neither is a command for the
+ * runner; so none of them has to be known here.
+ */
+function wordsOf(text, secrets) {
+    return (redact(text.trim(), secrets)
+        .split(/\s+/)
+        .map((run) => (WORD.test(run) && !isPartOf(run, secrets) ? run : '…'))
+        .join(' ')
+        // What is spelled out letter by letter, or as numbers, is no run of words.
+        .replace(/(?:\W*\b(?:\d+|\w{1,2})\b){3,}/g, ' …')
+        .replace(/…(?:\W*…)+/g, '…')
+        .slice(0, TEXT_LIMIT)
+        .trim()
+        .replace(/^…$/, ''));
+}
+/** What may be shown of the name of a host from elsewhere, or of its IPv4 address. */
+function hostOf(host, secrets) {
+    if (/^(?:\d+\.){3}\d+$/.test(host))
+        return host;
+    return wordsOf(host.replaceAll('.', ' '), secrets).replaceAll(' ', '.') || '…';
+}
+/** Whether a run of characters is a part of a secret, or holds one, by its letters and digits. */
+function isPartOf(run, secrets) {
+    const lettersOf = (text) => text.replace(/[^a-z0-9]/gi, '').toLowerCase();
+    const letters = lettersOf(run);
+    // Two letters, such as those of "is", are a part of nearly every secret.
+    if (letters.length < 3)
+        return false;
+    return [...secrets]
+        .map(lettersOf)
+        .some((secret) => secret.includes(letters) || (secret.length > 2 && letters.includes(secret)));
 }
 
 ;// CONCATENATED MODULE: external "os"
@@ -1774,551 +1929,183 @@ function file_command_prepareKeyValueMessage(key, value) {
     return `${key}<<${delimiter}${os.EOL}${convertedValue}${os.EOL}${delimiter}`;
 }
 //# sourceMappingURL=file-command.js.map
-;// CONCATENATED MODULE: ./src/runner/toolkit.ts
-// The two modules of @actions/core that talk to the runner, and not its index: that also loads the job
-// summary, OIDC and the running of other programs, which every step would pay for at its start
-// (docs/performance.md). It also prints a value as a command where the runner's file is missing: a token
-// must not be printed.
+;// CONCATENATED MODULE: ./src/runner/files.ts
+// The two modules of @actions/core that talk to the runner, and not its index: that also loads the job summary, OIDC
+// and the running of other programs, which every step would pay for at its start (docs/performance.md). It also prints
+// a value as a command where the runner's file is missing: a token must not be printed.
 
 
 
 
-/** The input, trimmed; empty if it is not set. */
-function toolkit_getInput(name) {
-    return process.env[`INPUT_${name.toUpperCase()}`]?.trim() ?? '';
-}
-/** The value that the main step saved; empty if it saved none. */
-function getState(name) {
-    return process.env[`STATE_${name}`] ?? '';
-}
 /**
- * Leaves values for the runner to read when the step has ended, in one write: as state for the post
- * step, or as outputs for later steps.
+ * Leaves values for the runner to read when the step has ended: as state for the post step, or as outputs for later
+ * steps. All of them are written, or none.
  *
  * @throws StepError if the runner's file can't be written
  */
-function toolkit_leaveForRunner(file, values) {
-    const messages = Object.entries(values).map(([name, value]) => prepareKeyValueMessage(name, value));
+function files_append(file, values) {
+    const lines = Object.entries(values).map(([name, value]) => prepareKeyValueMessage(name, value));
+    const path = process.env[`GITHUB_${file}`] ?? '';
+    let length;
     try {
-        issueFileCommand(file, messages.join('\n'));
+        length = statSync(path, { throwIfNoEntry: false })?.size;
+        issueFileCommand(file, lines.join('\n'));
     }
     catch (cause) {
+        try {
+            // On a full disk a part may have been written, which the runner could not read.
+            truncateSync(path, length);
+        }
+        catch {
+            // Truncating may fail too; the error is reported anyway.
+        }
         const reason = errorCode(cause) ?? `no file in GITHUB_${file}`;
-        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written (${reason}): make sure that the runner's temp folder exists, may be written to and has space left.`, { cause });
+        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written (${reason}): make sure that the runner's temp folder ` +
+            'exists, is writable and has space left.', { cause });
     }
 }
-/** Asks the runner to mask a value in all that is printed from now on. */
-function addMask(secret) {
-    issueCommand('add-mask', {}, secret);
-}
-/** Prints an annotation, or a line for debug logging. */
-function annotate(level, message) {
-    issueCommand(level, {}, message);
+/** Gives the runner a command: to mask a value in all that is printed from now on, or to show a message. */
+function command(name, text) {
+    issueCommand(name, {}, text);
 }
 
 ;// CONCATENATED MODULE: ./src/runner/log.ts
 
 
 
-
-const redactor = createRedactor();
+const secrets = new Set();
 /**
- * Masks a value in the log of this and every later step, and keeps it out of everything that this
- * step prints itself. `::add-mask::` is the only line that ever holds it.
+ * Masks a value in the log of this and every later step, and keeps it out of everything that this step prints itself.
+ * `::add-mask::` is the only line that ever holds it.
  */
 function log_mask(secret) {
     hide(secret);
     if (secret.trim() !== '')
-        addMask(secret);
+        command('add-mask', secret);
 }
 /** Keeps a value out of what this step prints, without telling the runner. */
 function hide(secret) {
-    redactor.add(secret);
+    if (secret !== '')
+        secrets.add(secret);
 }
-/** Takes every secret that was masked or hidden so far out of a text. */
-const redact = redactor.redact;
+/** What may be shown of a text from elsewhere: its words, and no secret. */
+const words = (text) => wordsOf(text, secrets);
+/** What may be shown of a host from elsewhere. */
+const host = (text) => hostOf(text, secrets);
 /** Prints a line. */
-function info(message) {
-    process.stdout.write(`${redact(message)}\n`);
+function info(line) {
+    process.stdout.write(`${redact(line, secrets)}\n`);
 }
-/** Adds an annotation that does not fail the step. */
-function warning(message) {
-    annotate('warning', redact(message));
+/** Prints one annotation that says what went wrong, and where the message is explained. */
+function report(level, error) {
+    command(level, redact(error instanceof errors_StepError ? error.message : defect(error), secrets));
+    pointToHelp();
+    if (process.env['RUNNER_DEBUG'] === '1')
+        debugCauses(error);
 }
-/** Ends the step red, with one annotation. */
-function fail(message) {
-    process.exitCode = 1;
-    annotate('error', redact(message));
-}
-/** What to say of any error: one or two sentences. */
-function sentence(error) {
-    if (error instanceof step_error_StepError)
-        return error.message;
-    const reason = foreignText(error instanceof Error ? error.message : String(error), redact);
-    return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
-}
-/** The same, as it goes on from a colon. */
+/** What to say of any error behind a colon. */
 function clause(error) {
-    const text = sentence(error);
-    return text.charAt(0).toLowerCase() + text.slice(1);
+    if (error instanceof Failure)
+        return error.clause;
+    return error instanceof errors_StepError ? error.message : defect(error);
+}
+/** A message of Node's may quote what it worked on, so only its words are shown, and the place. */
+function defect(error) {
+    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+    const place = /([\w.-]+:\d+):\d+\)?$/m.exec(String(stack))?.[1] ?? 'an unknown place';
+    const what = [`${name} at ${place}`, words(message)].filter(Boolean).join(': ');
+    return `This is a bug in the action; please report it with the log of this job: ${what}.`;
 }
 /**
- * Says where the messages are explained. Where the action is one of the workflow's own repository, the
- * runner does not name its repository, and there is nothing to say.
+ * Says where the messages are explained. Only github.com is known to have that page: a server of one's own may have got
+ * the action from there, and an action in the workflow's own repository has no name.
  */
 function pointToHelp() {
-    const { GITHUB_SERVER_URL, GITHUB_ACTION_REPOSITORY, GITHUB_ACTION_REF } = process.env;
-    if (!GITHUB_ACTION_REPOSITORY)
+    const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: name, GITHUB_ACTION_REF: ref } = process.env;
+    if (server !== 'https://github.com' || !name || !ref)
         return;
-    const page = `${GITHUB_SERVER_URL}/${GITHUB_ACTION_REPOSITORY}/blob/${GITHUB_ACTION_REF}/docs/troubleshooting.md`;
-    info(`What this means: ${foreignText(page, redact)}`);
+    info(`What this means: ${server}/${name}/blob/${ref}/docs/troubleshooting.md`);
 }
-/** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
+/** Names an error and what it was caused by, a line each, for debug logging. */
 function debugCauses(error) {
-    if (process.env['RUNNER_DEBUG'] !== '1')
-        return;
-    let cause = error;
-    for (let depth = 0; depth < 8 && cause instanceof Error; depth += 1) {
-        const text = [cause.name, error_code_errorCode(cause), cause.message].filter(Boolean).join(': ');
-        annotate('debug', foreignText(text, redact));
-        cause = cause.cause;
+    for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+        const { name, message, syscall } = cause;
+        const parts = [name, errors_errorCode(cause), syscall, cause instanceof errors_StepError ? message : words(message)];
+        command('debug', redact(parts.filter(Boolean).join(': '), secrets));
     }
-}
-
-;// CONCATENATED MODULE: ./src/connection.ts
-
-
-
-/**
- * Starts the budget of a step and puts together what its requests need.
- *
- * @throws StepError if the proxy variable can't be read
- */
-function connect(settings, clientSecret, cancellation) {
-    checkProxy(settings.apiUrl);
-    for (const password of proxyPasswords(settings.apiUrl))
-        hide(password);
-    return {
-        apiUrl: settings.apiUrl,
-        clientId: settings.clientId,
-        clientSecret,
-        budget: startBudget(settings.timeoutSeconds),
-        cancellation,
-        redact: redact,
-        onFailedAttempt: info,
-    };
-}
-
-;// CONCATENATED MODULE: ./src/json.ts
-/** Reads JSON. Undefined if the text is no JSON. */
-function json_parseJson(text) {
-    try {
-        return JSON.parse(text);
-    }
-    catch {
-        return undefined;
-    }
-}
-/**
- * Reads a JSON object.
- *
- * @returns its own fields; a map, so that no name in it means anything to JavaScript. Undefined if the
- *   text is no JSON object.
- */
-function json_parseJsonObject(text) {
-    const value = json_parseJson(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-        return undefined;
-    return new Map(Object.entries(value));
-}
-
-;// CONCATENATED MODULE: ./src/dashboard/retry-after.ts
-/** Longer than anyone waits; keeps numbers of any length readable. */
-const LONGEST_WAIT_SECONDS = 999_999_999;
-/** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
-/**
- * Reads a Retry-After header: seconds, or a date (RFC 9110, section 10.2.3).
- *
- * @param now milliseconds since the epoch
- * @returns milliseconds to wait, 0 for a date that has passed; undefined if it is absent or can't be read
- */
-function parseRetryAfter(header, now) {
-    const text = header?.trim() ?? '';
-    if (/^\d+$/.test(text))
-        return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
-    if (!HTTP_DATE.test(text))
-        return undefined;
-    // The asctime format names no time zone, and means UTC.
-    const date = Date.parse(/GMT$/.test(text) ? text : `${text} GMT`);
-    return Number.isNaN(date) ? undefined : Math.max(0, date - now);
-}
-
-;// CONCATENATED MODULE: ./src/dashboard/explain.ts
-
-
-
-
-
-
-
-const CREDENTIALS_PAGE = 'https://dashboard.formlabs.com/#developer';
-const TRY_ON = { maxAttempts: Number.POSITIVE_INFINITY };
-const TRY_THRICE = { maxAttempts: 3 };
-/** Statuses that another attempt may change. */
-const PASSING_STATUSES = new Map([
-    [408, 'request timeout'],
-    [429, 'too many requests'],
-    [500, 'internal server error'],
-    [502, 'bad gateway'],
-    [503, 'service unavailable'],
-    [504, 'gateway timeout'],
-]);
-const CUT_SHORT = 'the connection was cut before the answer was complete';
-const UNREACHABLE = 'the host is unreachable';
-const LOOKUP_FAILED = 'the name lookup failed';
-/** Network errors that another attempt may change, by their code. */
-const PASSING_ERRORS = new Map([
-    ['ECONNREFUSED', 'the connection was refused'],
-    ['ECONNRESET', CUT_SHORT],
-    ['ECONNABORTED', CUT_SHORT],
-    ['EPIPE', CUT_SHORT],
-    ['HPE_INVALID_EOF_STATE', CUT_SHORT],
-    ['ERR_STREAM_PREMATURE_CLOSE', CUT_SHORT],
-    ['EHOSTUNREACH', UNREACHABLE],
-    ['EHOSTDOWN', UNREACHABLE],
-    ['ENETUNREACH', UNREACHABLE],
-    ['ENETDOWN', UNREACHABLE],
-    ['ETIMEDOUT', 'the connection timed out'],
-    ['EAI_AGAIN', LOOKUP_FAILED],
-    ['EAI_FAIL', LOOKUP_FAILED],
-    ['EAI_NODATA', LOOKUP_FAILED],
-    ['ESERVFAIL', LOOKUP_FAILED],
-]);
-/** What OpenSSL and Node call the reasons not to trust a certificate (nodejs.org/api/tls.html, X509 certificate error codes). */
-const CERTIFICATE_ERROR = /CERT|CRL|ISSUER|LEAF_SIGNATURE|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH/;
-/** What the tunnel package says when the proxy does not open a tunnel. */
-const TUNNEL_ERROR = /tunneling socket could not be established, (?:statusCode=(\d+)|cause=(.*))/s;
-const CERTIFICATE_ADVICE = 'Where a proxy or a private certificate authority is in between, set NODE_EXTRA_CA_CERTS in the env of the job to the file with its certificate.';
-const CONNECTION_ADVICE = 'Check api-url, the proxy variables and the network of the runner.';
-const RATE_LIMIT_ADVICE = 'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
-const OUTAGE_ADVICE = 'The Dashboard, or a gateway before it, has an outage: run the job again later.';
-/** Explains an answer that is neither a token nor a confirmed revocation. */
-function explainAnswer(url, answer, redact) {
-    const { status } = answer;
-    const passing = PASSING_STATUSES.get(status);
-    if (passing !== undefined) {
-        const afterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
-        return new Failure({
-            what: `the Dashboard answered ${status} (${passing})${details(answer, redact)}`,
-            advice: status === 429 ? RATE_LIMIT_ADVICE : OUTAGE_ADVICE,
-            retry: { ...TRY_ON, afterMs },
-        });
-    }
-    if (status >= 300 && status < 400) {
-        return new Failure({
-            what: `the Dashboard redirected the request (${status}) to ${redirectTarget(url, answer, redact)}, which is not followed, since the request holds the client secret`,
-            advice: 'Set api-url to the address that answers itself; a sign-in page means that the network of the runner is not open.',
-        });
-    }
-    switch (status) {
-        case 400:
-        case 401:
-            return new Failure({
-                what: `the Dashboard did not accept the credentials (${status})${details(answer, redact)}`,
-                advice: `Check that client-id and client-secret belong together and are still listed on ${CREDENTIALS_PAGE}, where credentials are made.`,
-            });
-        case 403:
-            return new Failure({
-                what: `the Dashboard refused the request (403)${details(answer, redact)}`,
-                advice: `Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`,
-            });
-        case 404:
-            return new Failure({
-                what: `there is nothing at ${url} (404)`,
-                advice: 'Usually api-url names the wrong host or path: leave it out for the Dashboard itself.',
-            });
-        case 407:
-            return proxyWantsCredentials(url);
-        default:
-            return new Failure({
-                what: `the Dashboard answered ${status}${details(answer, redact)}, which its API does not document`,
-                advice: 'Check api-url, and any proxy or gateway in between.',
-            });
-    }
-}
-/** Explains a 200 answer that does not hold what it should. */
-function explain_explainUnusable(what) {
-    return new Failure({
-        what,
-        advice: 'Usually a captive portal, a proxy or a wrong api-url answers in place of the Dashboard.',
-    });
-}
-/** Explains why there was no answer. */
-function explainNoAnswer(url, { cause }, redact) {
-    if (cause instanceof AttemptTimeoutError) {
-        return noAnswer(url, `there was ${cause.message}`, TRY_ON, cause);
-    }
-    const tunnel = TUNNEL_ERROR.exec(String(cause));
-    if (tunnel !== null)
-        return explainTunnel(url, tunnel, cause);
-    const code = error_code_errorCode(cause) ?? 'no error code';
-    if (code === 'ENOTFOUND') {
-        return noAnswer(url, `the host name does not exist (${code})`, TRY_THRICE, cause);
-    }
-    if (CERTIFICATE_ERROR.test(code)) {
-        return new Failure({
-            what: `the certificate of ${hostOf(url)} is not trusted (${code})`,
-            advice: CERTIFICATE_ADVICE,
-            cause,
-        });
-    }
-    const passing = PASSING_ERRORS.get(code);
-    if (passing !== undefined)
-        return noAnswer(url, `${passing} (${code})`, TRY_ON, cause);
-    return noAnswer(url, `the request failed (${foreignText(code, redact)})`, undefined, cause);
-}
-function explainTunnel(url, [, status, reason = ''], cause) {
-    if (status === '407')
-        return proxyWantsCredentials(url);
-    if (status !== undefined) {
-        const retry = PASSING_STATUSES.has(Number(status)) ? TRY_ON : undefined;
-        return noAnswer(url, `the proxy answered ${status} instead of a tunnel`, retry, cause);
-    }
-    if (/certificate/i.test(reason)) {
-        return new Failure({
-            what: `the certificate of the proxy ${proxyHost(url)} is not trusted`,
-            advice: CERTIFICATE_ADVICE,
-            cause,
-        });
-    }
-    const retry = reason.includes('ENOTFOUND') ? TRY_THRICE : TRY_ON;
-    return noAnswer(url, 'the proxy opened no tunnel', retry, cause);
-}
-function noAnswer(url, reason, retry, cause) {
-    const proxy = proxyHost(url);
-    const way = proxy === undefined ? '' : ` through the proxy ${proxy}`;
-    return new Failure({
-        what: `no answer from ${hostOf(url)}${way}: ${reason}`,
-        advice: CONNECTION_ADVICE,
-        retry,
-        cause,
-    });
-}
-function proxyWantsCredentials(url) {
-    return new Failure({
-        what: `the proxy ${proxyHost(url) ?? 'in between'} did not accept its credentials (407)`,
-        advice: 'This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.',
-    });
-}
-/** Of an error body only the OAuth fields (RFC 6749, section 5.2), or the web framework's `detail`. */
-function details({ status, body }, redact) {
-    // Of an outage a page is what everyone expects. Elsewhere it tells that something else may have answered.
-    if (status < 500 && explain_isPage(body))
-        return ', with a page from it or from something in between';
-    const fields = json_parseJsonObject(body);
-    const texts = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
-    const text = texts.filter((field) => typeof field === 'string').join(': ');
-    const shown = foreignText(text, redact);
-    return shown === '' ? '' : `: ${shown.replace(/\.$/, '')}`;
-}
-/** Where a redirect points to, without user, query and fragment, which may hold anything. */
-function redirectTarget(url, { headers }, redact) {
-    const location = redact(headers.location ?? '');
-    if (location === '' || !URL.canParse(location, url))
-        return 'an address that cannot be read';
-    const { protocol, host, pathname } = new URL(location, url);
-    return foreignText(`${protocol}//${host}${pathname}`, redact);
-}
-/** Whether a body is a page: the API answers with JSON, or with nothing. */
-function explain_isPage(body) {
-    return body.trimStart().startsWith('<');
-}
-function hostOf(url) {
-    return new URL(url).host;
-}
-
-;// CONCATENATED MODULE: ./src/dashboard/token-answer.ts
-
-
-/** More characters than this no token has. */
-const TOKEN_LIMIT = 8_192;
-/** No answer has a reason to hold more tokens than this. */
-const TOKENS_LIMIT = 8;
-/** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
-const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
-/** What stands behind the name of a field that holds a string, in any text: also in a body that broke off there. */
-const STRING_VALUE = /^\s*:\s*("(?:[^"\\]|\\.)+")/;
-/**
- * Checks the 200 answer of the token endpoint (RFC 6749, section 5.1).
- *
- * @param requestedAt when it was asked for, in milliseconds since the epoch
- * @throws Failure that says what is wrong with it
- */
-function token_answer_readTokenAnswer(answer, requestedAt) {
-    if (answer.bodyTooLong)
-        throw refusal('is longer than 64 KiB');
-    const fields = parseJsonObject(answer.body);
-    if (fields === undefined) {
-        throw refusal(isPage(answer.body) ? 'is a page' : 'is not a JSON object');
-    }
-    const token = fields.get('access_token');
-    if (typeof token !== 'string' || token === '')
-        throw refusal('holds no access_token');
-    if (token.length > TOKEN_LIMIT)
-        throw refusal('holds an access_token that is too long');
-    if (!PRINTABLE_ASCII.test(token)) {
-        throw refusal('holds an access_token with characters that no token may have');
-    }
-    const type = fields.get('token_type');
-    if (type !== undefined && !(typeof type === 'string' && type.toLowerCase() === 'bearer')) {
-        throw refusal('holds a token_type other than Bearer');
-    }
-    return { token, expiresAt: readExpiry(fields.get('expires_in'), requestedAt) };
-}
-/** Finds every access token in an answer, whether or not it can be accepted or is even complete. */
-function token_answer_findTokens(body) {
-    const [, ...rests] = body.split('"access_token"');
-    const values = rests.map((rest) => parseJson(STRING_VALUE.exec(rest)?.[1] ?? ''));
-    const tokens = [...values, parseJsonObject(body)?.get('access_token')].filter((token) => typeof token === 'string');
-    return [...new Set(tokens)]
-        .filter((token) => token.trim() !== '' && token.length <= TOKEN_LIMIT)
-        .slice(0, TOKENS_LIMIT);
-}
-function readExpiry(expiresIn, requestedAt) {
-    if (expiresIn === undefined)
-        return undefined;
-    const expiry = new Date(typeof expiresIn === 'number' ? requestedAt + expiresIn * 1_000 : NaN);
-    if (Number.isNaN(expiry.getTime()) || expiry.getTime() <= requestedAt) {
-        throw refusal('holds an expires_in that is no positive number of seconds');
-    }
-    return expiry.toISOString();
-}
-function refusal(problem) {
-    return explainUnusable(`the answer to the token request ${problem}`);
-}
-
-;// CONCATENATED MODULE: ./src/dashboard/api.ts
-
-
-
-
-
-// Both end in a slash: without it the answer is 404.
-const TOKEN_PATH = '/developer/v1/o/token/';
-const REVOKE_PATH = '/developer/v1/o/revoke_token/';
-/**
- * Requests an access token by the client credentials grant (RFC 6749, section 4.4).
- *
- * @param onReceived told of every token the moment that it is received, before it is known whether it
- *   can be accepted: from then on it must not be lost. What it throws ends the request.
- * @throws Failure, CancelledError, or what `onReceived` throws
- */
-function requestToken(connection, onReceived) {
-    const form = { grant_type: 'client_credentials', ...credentials(connection) };
-    return retry(async (signal) => {
-        const requestedAt = Date.now();
-        const answer = await post(connection, TOKEN_PATH, form, signal, (body) => {
-            // A server that sends the client secret back must not bring it into the state or the outputs.
-            const tokens = findTokens(body).filter((token) => token !== connection.clientSecret);
-            if (tokens.length > 0)
-                onReceived(tokens);
-        });
-        const accessToken = readTokenAnswer(answer, requestedAt);
-        if (accessToken.token === connection.clientSecret) {
-            throw explainUnusable('the answer to the token request holds the client secret as access_token');
-        }
-        return accessToken;
-    }, connection);
-}
-/**
- * Revokes an access token (RFC 7009). One that has expired, or was revoked before, is no failure.
- *
- * @throws Failure, CancelledError
- */
-function revokeToken(connection, token) {
-    const form = { token, ...credentials(connection) };
-    return retry_retry(async (signal) => {
-        const { body } = await post(connection, REVOKE_PATH, form, signal);
-        if (!isConfirmation(body)) {
-            throw explain_explainUnusable('the revocation was answered with something other than a confirmation');
-        }
-    }, connection);
-}
-/** Posts a form once. Gives an answer with status 200, after telling of any body that came. */
-async function post({ apiUrl, redact }, path, form, signal, onBody = () => undefined) {
-    const url = apiUrl + path;
-    const answer = await postForm(url, form, signal);
-    onBody(answer.body);
-    if (!answer.complete)
-        throw explainNoAnswer(url, answer, redact);
-    if (answer.status !== 200)
-        throw explainAnswer(url, answer, redact);
-    return answer;
-}
-/** The Dashboard confirms with an empty body. What is no JSON, or names an error, comes from something in between. */
-function isConfirmation(body) {
-    if (body.trim() === '')
-        return true;
-    const fields = json_parseJsonObject(body);
-    return fields !== undefined && !fields.has('error') && !fields.has('detail');
-}
-function credentials({ clientId, clientSecret }) {
-    return { client_id: clientId, client_secret: clientSecret };
 }
 
 ;// CONCATENATED MODULE: ./src/runner/inputs.ts
 
 
 
-
 /** A workflow that passes an unset variable gives an empty input: that means the default. */
 const DEFAULTS = {
+    'client-id': '',
+    'client-secret': '',
     'api-url': 'https://api.formlabs.com',
     'skip-token-revoke': 'false',
     'timeout-seconds': '60',
 };
 const MAX_TIMEOUT_SECONDS = 86_400;
+/** Enough to notice a mix-up: one of two secrets passes for the other once in 16 million times. */
+const FINGERPRINT_BYTES = 3;
+/** Control and format characters, such as a zero-width space: they get in by copy and paste. */
+const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
 /**
- * Reads and checks all inputs. Masks the client secret before anything else, so that it is masked
- * even when another input is wrong.
+ * Reads and checks all inputs. Masks the client secret before anything else, so that it is masked even when another
+ * input is wrong.
  *
  * @throws StepError that names the input, what it accepts, and what to do
  */
 function readInputs() {
-    const clientSecret = getInput('client-secret');
-    mask(clientSecret);
+    const clientSecret = readClientSecret();
+    const settings = parseSettings({
+        clientId: read('client-id'),
+        apiUrl: read('api-url'),
+        timeoutSeconds: read('timeout-seconds'),
+    });
+    checkCredential('client-secret', clientSecret);
+    if (settings.clientId === clientSecret) {
+        throw new StepError('Input client-id is the same as client-secret: give the client ID that belongs to the secret.');
+    }
+    const skipTokenRevoke = parseBoolean('skip-token-revoke', read('skip-token-revoke'));
+    return { settings, clientSecret, skipTokenRevoke };
+}
+/** The client secret as the runner gives it to this step, masked; empty if there is none. */
+function readClientSecret() {
+    const clientSecret = read('client-secret');
+    log_mask(clientSecret);
+    return clientSecret;
+}
+/**
+ * A few bytes of a digest of a secret and where it goes: enough to notice that one of them changed, useless for
+ * guessing the secret.
+ */
+function fingerprintOf({ clientId, apiUrl }, clientSecret) {
+    const digest = (0,external_node_crypto_namespaceObject.createHash)('sha256')
+        .update(JSON.stringify([clientId, apiUrl, clientSecret]))
+        .digest();
+    return digest.subarray(0, FINGERPRINT_BYTES).toString('hex');
+}
+/**
+ * Checks the settings in the inputs, and when they come back from the state: the client secret goes where they say.
+ *
+ * @throws StepError that names the input, what it accepts, and what to do
+ */
+function parseSettings(fields) {
     return {
-        clientId: checkCredential('client-id', getInput('client-id')),
-        clientSecret: checkCredential('client-secret', clientSecret),
-        apiUrl: parseApiUrl(read('api-url')),
-        skipTokenRevoke: parseBoolean('skip-token-revoke', read('skip-token-revoke')),
-        timeoutSeconds: parseTimeout(read('timeout-seconds')),
+        clientId: checkCredential('client-id', fields.clientId),
+        apiUrl: parseApiUrl(String(fields.apiUrl)),
+        timeoutSeconds: parseTimeout(String(fields.timeoutSeconds)),
     };
 }
-/**
- * Reads the one input that the post step can't do without, and masks it.
- *
- * @returns the client secret, or undefined where the runner gave the post step none
- * @throws StepError if it holds a control character
- */
-function readClientSecret() {
-    const clientSecret = toolkit_getInput('client-secret');
-    log_mask(clientSecret);
-    return clientSecret === '' ? undefined : checkCredential('client-secret', clientSecret);
-}
-/**
- * Checks the base URL of the API.
- *
- * @returns the URL in its normal form, without a trailing slash
- * @throws StepError if it is not an absolute https URL without user, query or fragment; http is
- *   accepted for loopback hosts
- */
 function parseApiUrl(text) {
-    const wrong = (problem) => new step_error_StepError(`Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ${DEFAULTS['api-url']}, or leave it out.`);
-    if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !URL.canParse(text)) {
+    const wrong = (problem) => new errors_StepError(`Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ` +
+        `${DEFAULTS['api-url']}, or leave it out.`);
+    const isUrl = /^https?:\/\/[^\s\\]+$/i.test(text) && URL.canParse(text);
+    if (!isUrl)
         throw wrong('is not an absolute URL');
-    }
     const url = new URL(text);
     if (url.username !== '' || url.password !== '')
         throw wrong('holds a user or a password');
@@ -2329,28 +2116,24 @@ function parseApiUrl(text) {
     }
     return url.href.replace(/(?<!\/)\/+$/, '');
 }
-/**
- * @returns seconds
- * @throws StepError if it is not a whole number from 1 to 86400
- */
 function parseTimeout(text) {
     const seconds = /^\d+$/.test(text) ? Number(text) : 0;
-    if (seconds < 1 || seconds > MAX_TIMEOUT_SECONDS) {
-        throw new step_error_StepError(`Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`);
-    }
-    return seconds;
+    if (seconds >= 1 && seconds <= MAX_TIMEOUT_SECONDS)
+        return seconds;
+    throw new errors_StepError(`Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may ` +
+        `keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`);
 }
 function read(name) {
-    return getInput(name) || DEFAULTS[name];
+    return process.env[`INPUT_${name.toUpperCase()}`]?.trim() || DEFAULTS[name];
 }
 function checkCredential(name, value) {
-    if (value === '') {
-        throw new step_error_StepError(`Input ${name} is empty: check the name of the secret. The secret of an environment needs "environment" on the job, a reusable workflow needs "secrets: inherit", and GitHub passes no secrets to workflows started from forks or by Dependabot.`);
+    if (typeof value !== 'string' || value === '') {
+        throw new errors_StepError(`Input ${name} is empty: check the name of the secret. A secret of an environment needs "environment" on the ` +
+            `job, a reusable workflow needs "secrets: inherit", Dependabot uses its own secrets, and forks get none.`);
     }
-    // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.
-    // The first test spares nearly every job the second, which is costly to set up.
-    if (!/^[ -~]*$/.test(value) && charactersOf('Cc', 'Cf', 'Zl', 'Zp').test(value)) {
-        throw new step_error_StepError(`Input ${name} holds a line break or another character that can't be seen: store the value again, as one line, copied from the Developer Tools page.`);
+    // The first test spares nearly every job the second, for which V8 looks up large Unicode sets.
+    if (!/^[ -~]*$/.test(value) && new RegExp(INVISIBLE, 'u').test(value)) {
+        throw new errors_StepError(`Input ${name} holds a line break or another character that can't be seen: store the value again, as one line.`);
     }
     return value;
 }
@@ -2372,64 +2155,89 @@ function isLoopback(hostname) {
 
 
 
-const SETTINGS = 'settings';
-const TOKENS = 'tokens';
-const EXPIRES_AT = 'expires-at';
-const LEAVE_ALIVE = 'leave-alive';
-/** @throws StepError if the state file can't be written */
-function saveSettings({ clientId, apiUrl, timeoutSeconds }) {
-    // Named one by one: what is passed may hold more, the client secret even.
-    leaveForRunner('STATE', { [SETTINGS]: JSON.stringify({ clientId, apiUrl, timeoutSeconds }) });
-}
+/** The one key. A key that main has not saved could be forged by a later step, through GITHUB_ENV. */
+const KEY = 'state';
+/** Post gets the state as an environment variable, which Windows limits to about 32,000 characters. */
+const STATE_LIMIT = 30_000;
 /**
- * Saves the tokens that the post step has to revoke, in place of those saved before. There is
- * more than one when a token came in an answer that could not be accepted.
+ * Opens the state of the main step by saving it for the first time, with nothing in it.
  *
- * @throws StepError if the state file can't be written
+ * @throws StepError if the runner's state file can't be written
  */
-function saveTokens(tokens) {
-    leaveForRunner('STATE', { [TOKENS]: JSON.stringify(tokens) });
-}
-/** @throws StepError if the state file can't be written */
-function saveExpiry(expiresAt) {
-    leaveForRunner('STATE', { [EXPIRES_AT]: expiresAt });
-}
-/**
- * Notes that this token, of those saved, is to be left alive.
- *
- * @throws StepError if the state file can't be written
- */
-function saveLeaveAlive(token) {
-    leaveForRunner('STATE', { [LEAVE_ALIVE]: token });
-}
-/**
- * The settings that the main step saved, with the URL checked again: the client secret goes there.
- *
- * @throws StepError if they can't be read
- */
-function loadSettings() {
-    const saved = json_parseJsonObject(getState(SETTINGS));
-    if (saved === undefined)
-        throw new step_error_StepError('The state of the main step is lost.');
+function openState() {
+    let held = [];
+    let saved = { tokens: held };
+    const without = (tokens) => held.filter((token) => !tokens.includes(token));
+    const save = (changed) => {
+        const text = JSON.stringify(changed);
+        if (text.length > STATE_LIMIT) {
+            throw new StepError("The Dashboard sent more tokens, or longer ones, than fit in the runner's state: check api-url.");
+        }
+        append('STATE', { [KEY]: text });
+        saved = changed;
+    };
+    save(saved);
     return {
-        clientId: String(saved.get('clientId')),
-        apiUrl: parseApiUrl(String(saved.get('apiUrl'))),
-        timeoutSeconds: parseTimeout(String(saved.get('timeoutSeconds'))),
+        tokens: () => held,
+        /** Whether the post step will know of all tokens held. */
+        isSaved: () => held.every((token) => saved.tokens.includes(token)),
+        /** Takes tokens in: they are masked, and revoked by one of the steps. @throws StepError if they can't be saved */
+        hold(tokens, of) {
+            for (const token of tokens)
+                mask(token);
+            // Until the latest expiry one of them may be alive; nobody knows until when if one answer did not say.
+            const expiries = held.length === 0 ? [of.expiry] : [saved.expiry, of.expiry];
+            const isKnown = expiries.every((expiry) => expiry !== undefined);
+            const expiry = isKnown ? expiries.toSorted((a, b) => b.hereMs - a.hereMs)[0] : undefined;
+            held = [...without(tokens), ...tokens];
+            save({ ...of, expiry, tokens: held });
+        },
+        /** Lets go of a token that is to stay alive. @throws StepError if that can't be saved */
+        letGo(token) {
+            save({ ...saved, tokens: without([token]), leftAlive: true });
+            held = saved.tokens;
+        },
+        /** Forgets tokens that have been revoked. */
+        drop(tokens) {
+            held = without(tokens);
+            try {
+                save({ ...saved, tokens: held });
+            }
+            catch {
+                // Post revokes them once more, which does no harm (RFC 7009, section 2.2).
+            }
+        },
     };
 }
-/** The tokens that the main step saved: none if it ended before it had one. */
-function loadTokens() {
-    const saved = json_parseJson(getState(TOKENS));
-    return Array.isArray(saved) ? saved.filter((token) => typeof token === 'string') : [];
+/**
+ * Reads what the main step saved: whole, or not at all. If it saved nothing, it has requested nothing.
+ *
+ * @throws StepError if it came back damaged
+ */
+function loadState() {
+    const text = process.env[`STATE_${KEY}`];
+    if (text === undefined)
+        return { tokens: [] };
+    try {
+        return parseSaved(JSON.parse(text));
+    }
+    catch (cause) {
+        const problem = text === '' ? 'is empty' : "can't be read";
+        throw new errors_StepError(`The state that the main step saved ${problem}, so an access token may be alive for up to a day. To end it ` +
+            'sooner, delete its credentials on the Developer Tools page.', { cause });
+    }
 }
-/** When the token expires, ISO 8601 in UTC; undefined if the API did not say. */
-function loadExpiry() {
-    const saved = getState(EXPIRES_AT);
-    return /^[\d:.TZ-]+$/.test(saved) ? saved : undefined;
-}
-/** The token that is to be left alive; undefined if all are to be revoked. */
-function loadLeaveAlive() {
-    return getState(LEAVE_ALIVE) || undefined;
+function parseSaved(value) {
+    const { tokens, settings, fingerprint, expiry, leftAlive } = Object(value);
+    const isWhole = Array.isArray(tokens) &&
+        tokens.every((token) => typeof token === 'string' && token !== '') &&
+        (tokens.length === 0 || (settings !== undefined && typeof fingerprint === 'string')) &&
+        (expiry === undefined || new Date(expiry.at).toISOString() === expiry.at) &&
+        (expiry === undefined || Number.isFinite(expiry.hereMs)) &&
+        (leftAlive === undefined || leftAlive === true);
+    if (!isWhole)
+        throw new TypeError('a part is missing or of another type');
+    return { tokens, settings: settings && parseSettings(settings), fingerprint, expiry, leftAlive };
 }
 
 ;// CONCATENATED MODULE: ./src/post-step.ts
@@ -2438,169 +2246,145 @@ function loadLeaveAlive() {
 
 
 
-
+const ANOTHER_SECRET = 'client-secret is not what the main step was given, so nothing was sent. Either the env behind it changed, or the ' +
+    'action is nested in composite actions: name the input client-secret in every one around it.';
 /**
- * The post step: revokes what the main step handed out. A revocation that fails is a warning, since
- * the work of the job is done by then.
+ * The post step: revokes what the main step saved for it.
  *
- * @throws CancelledError if the job is cancelled before the token is revoked
+ * @returns the closing line of the log
+ * @throws StepError if a token can't be revoked
  */
-async function postStep(cancellation) {
-    const leftAlive = loadLeaveAlive();
-    const tokens = loadTokens().filter((token) => token !== leftAlive);
-    if (leftAlive !== undefined) {
-        info(`The access token is left alive, since skip-token-revoke is true, and stays valid ${untilExpiry()}.`);
-    }
-    else if (tokens.length === 0) {
-        info('There is no access token to revoke.');
-    }
-    if (tokens.length === 0)
-        return;
-    try {
-        await revokeAll(tokens, cancellation);
-    }
-    catch (error) {
-        if (error instanceof CancelledError) {
-            throw new CancelledError(`The job was cancelled before the access token was revoked: it stays valid ${untilExpiry()}.`, { cause: error });
-        }
-        const reason = clause(error);
-        warning(`The access token could not be revoked and stays valid ${untilExpiry()}: ${reason}`);
-        pointToHelp();
-        debugCauses(error);
-    }
-}
-/** Tries every token, whatever becomes of the others. */
-async function revokeAll(tokens, cancellation) {
+async function postStep(life) {
+    const { tokens, settings, fingerprint, expiry, leftAlive } = loadState();
+    const validity = expiry === undefined ? 'for up to a day' : `until ${expiry.at}`;
+    const kept = `The access token is left alive, since skip-token-revoke is true, and stays valid ${validity}.`;
+    if (settings === undefined || tokens.length === 0)
+        return leftAlive ? kept : 'There is no access token to revoke.';
+    if (leftAlive)
+        info(kept);
     for (const token of tokens)
         hide(token);
-    const clientSecret = readClientSecret();
-    if (clientSecret === undefined) {
-        throw new step_error_StepError('The runner gave the post step no client-secret, as it does in nested composite actions: give the outer action an input of the same name, client-secret, and pass it on.');
+    try {
+        const clientSecret = readClientSecret();
+        if (fingerprintOf(settings, clientSecret) !== fingerprint)
+            throw new errors_StepError(ANOTHER_SECRET);
+        const { failure } = await createDashboardClient(settings, clientSecret, life, log_namespaceObject).revoke(tokens);
+        if (failure !== undefined)
+            throw failure;
+        return `Revoked the access token at ${settings.apiUrl}.`;
     }
-    const connection = connect(loadSettings(), clientSecret, cancellation);
-    const failures = [];
-    for (const token of tokens) {
-        await revokeToken(connection, token).catch((error) => failures.push(error));
+    catch (error) {
+        // By both clocks: one of them may be wrong.
+        const isOver = expiry !== undefined && Date.now() > Math.max(expiry.hereMs, Date.parse(expiry.at));
+        if (isOver)
+            return `The access token expired at ${expiry.at}.`;
+        const message = `The access token could not be revoked and stays valid ${validity}: ${clause(error)}`;
+        throw new errors_StepError(message, { cause: error });
     }
-    const cancelled = failures.find((failure) => failure instanceof CancelledError);
-    if (failures.length > 0)
-        throw cancelled ?? failures[0];
-    info(`Revoked the access token at ${connection.apiUrl}.`);
-}
-function untilExpiry() {
-    const expiresAt = loadExpiry();
-    return expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
-}
-
-;// CONCATENATED MODULE: ./src/runner/cancellation.ts
-/**
- * How long a request that is under way when the job is cancelled may still take. The runner sends
- * SIGINT, 7.5 s later SIGTERM, and kills the process 2.5 s after that.
- */
-const LAST_REQUEST_MS = 6_000;
-/**
- * Listens for the runner's cancellation.
- *
- * @returns the two moments, and `stop`, which gives the signals their usual effect back
- */
-function watchCancellation() {
-    const requested = new AbortController();
-    const abandoned = new AbortController();
-    let timer;
-    const onSignal = () => {
-        if (requested.signal.aborted)
-            return;
-        requested.abort();
-        timer = setTimeout(() => abandoned.abort(), LAST_REQUEST_MS);
-    };
-    process.on('SIGINT', onSignal);
-    process.on('SIGTERM', onSignal);
-    return {
-        requested: requested.signal,
-        abandoned: abandoned.signal,
-        stop: () => {
-            clearTimeout(timer);
-            process.off('SIGINT', onSignal);
-            process.off('SIGTERM', onSignal);
-        },
-    };
 }
 
 ;// CONCATENATED MODULE: ./src/runner/lifecycle.ts
 
 
-
+/** The oldest Node that a step can run on. */
+const OLDEST_NODE = 20;
 /**
- * Runs a step from start to end and reports its failure: one annotation, a non-zero exit code.
- *
- * @param step resolves when the step has done its work; rejects with a StepError, or with another
- *   error where the action has a defect
+ * After a signal the runner waits 7.5 s before it sends the next one, and kills the process 2.5 s later. Six of them
+ * are used: four for an answer that is under way, the rest to revoke what it brought.
  */
-async function runStep(step) {
-    const cancellation = watchCancellation();
-    const onIdle = () => lifecycle_fail(new Error('the event loop ran dry before the step was finished'));
-    const onDefect = (error) => {
-        lifecycle_fail(error);
-        finish();
+const LAST_ANSWER_MS = 4_000;
+const OVER_MS = 6_000;
+const STOPPED = 'The runner told this step to stop: the job was cancelled, the step reached its timeout-minutes, or the runner ' +
+    'itself is shutting down.';
+/**
+ * Runs a step from start to end. What becomes of it is decided once: by what the step gives, by an error that nothing
+ * caught, or by an event loop that runs dry. That is reported, and nothing that comes later changes it.
+ *
+ * @param step gives the closing line of the log; rejects with a StepError, or with another error where the action has a
+ *   defect
+ * @param level what a failure is: an error makes the step red, a warning does not
+ */
+function runStep(step, level = 'error') {
+    let decided = false;
+    const decide = (report, exitCode) => {
+        if (decided)
+            return;
+        decided = true;
+        report();
+        process.stdout.write('', () => endProcess(exitCode));
     };
-    const finish = () => {
-        cancellation.stop();
-        process.off('beforeExit', onIdle);
-        process.off('uncaughtException', onDefect);
-        endProcess();
-    };
+    const succeed = (line) => decide(() => info(line), 0);
+    const fail = (error) => decide(() => report(level, error), level === 'error' ? 1 : 0);
     // Node ends with 0 when its event loop runs dry, even if the step still waits for something.
-    process.once('beforeExit', onIdle);
-    process.once('uncaughtException', onDefect);
-    try {
-        await step(cancellation).finally(catchUp);
-        if (cancellation.requested.aborted) {
-            throw new step_error_StepError('The job was cancelled while this step ran.');
-        }
-    }
-    catch (error) {
-        lifecycle_fail(error);
-    }
-    finally {
-        finish();
-    }
+    process.on('beforeExit', () => fail(new Error('the event loop ran dry')));
+    process.on('uncaughtException', fail);
+    run(step).then(succeed, fail);
 }
-function lifecycle_fail(error) {
-    fail(sentence(error));
-    pointToHelp();
-    debugCauses(error);
-}
-/**
- * Lets Node catch up with what came while it was busy. It delivers signals only when it polls for events,
- * and a name lookup that has just failed counts as under way until then. The second turn of the loop is the
- * first that is sure to come after a poll.
- */
-async function catchUp() {
-    for (let turn = 0; turn < 2; turn += 1)
-        await new Promise((resolve) => setImmediate(resolve));
-}
-/**
- * Ends the process as soon as all that was printed is written. Left to itself, Node would tidy up first.
- *
- * A name lookup can't be aborted, and even `process.exit` waits for it: a resolver that is silent would
- * hold the step long past its time. There a step that has failed ends the hard way.
- */
-function endProcess() {
-    process.stdout.write('', () => {
-        if (process.exitCode === 1 && isLookingUpName())
-            process.kill(process.pid, 'SIGKILL');
-        else
-            process.exit();
+async function run(step) {
+    if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+        throw new errors_StepError(`This action needs Node ${OLDEST_NODE} or newer, and was started with ${process.version}: use a newer runner, ` +
+            'or another image for its jobs.');
+    }
+    const shutdown = watchSignals();
+    let brokenOutput;
+    process.stdout.on('error', (error) => {
+        brokenOutput = error;
     });
+    const catchUp = async () => {
+        // On Windows it writes to pipes in the background; elsewhere all is written by now, or known not to be.
+        if (process.stdout.writableLength > 0)
+            await new Promise((resolve) => process.stdout.write('', resolve));
+        // Node delivers signals only when it polls for events. The second turn of the event loop is the first that is sure
+        // to come after a poll.
+        for (let turn = 0; turn < 2; turn += 1)
+            await new Promise((resolve) => setImmediate(resolve));
+        shutdown.begun.throwIfAborted();
+        if (brokenOutput === undefined)
+            return;
+        throw new errors_StepError(`The log can't be written (${errors_errorCode(brokenOutput)}), so the access token can't be masked and ` +
+            'is not handed out: make sure that the runner is up and has space left on its disk.', { cause: brokenOutput });
+    };
+    return step({ ...shutdown, catchUp });
 }
-function isLookingUpName() {
-    return process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
+function watchSignals() {
+    const begun = new AbortController();
+    const lastAnswer = new AbortController();
+    const over = new AbortController();
+    const onSignal = () => {
+        const reason = new errors_StepError(STOPPED);
+        begun.abort(reason);
+        setTimeout(() => lastAnswer.abort(reason), LAST_ANSWER_MS);
+        setTimeout(() => over.abort(reason), OVER_MS);
+    };
+    // On Windows SIGBREAK is what SIGTERM is elsewhere. None of them is ever let go of again: a signal that came late
+    // would end the process in the middle of its report.
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK'])
+        process.on(name, onSignal);
+    return { begun: begun.signal, lastAnswer: lastAnswer.signal, over: over.signal };
+}
+/**
+ * Ends the process now. Left to itself, Node would tidy up first, and wait for what is still open.
+ *
+ * A name lookup can't be aborted, and even `process.exit` waits for it: a name server that is silent would hold the
+ * step long past its time. There the process becomes another one that ends at once.
+ */
+function endProcess(exitCode) {
+    if (process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')) {
+        if (process.platform !== 'win32' && process.execve !== undefined) {
+            const ends = `process.exitCode = ${exitCode}`;
+            process.execve(process.execPath, [process.execPath, '--eval', ends], { ...process.env, NODE_OPTIONS: '' });
+        }
+        if (exitCode !== 0)
+            process.kill(process.pid, 'SIGKILL');
+    }
+    process.exit(exitCode);
 }
 
 ;// CONCATENATED MODULE: ./src/post.ts
 
 
-void runStep(postStep);
+// The work of the job is done by then: a revocation that fails is a warning.
+runStep(postStep, 'warning');
 
 })();
 

@@ -1,180 +1,192 @@
-import type { IncomingMessage, RequestOptions } from 'node:http';
-import { getProxyUrl, HttpClient } from '@actions/http-client';
-import { StepError } from '../step-error';
+import type { Agent, IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
+import { HttpClient } from '@actions/http-client';
+import { type TunnelProxy, withoutBrackets } from './proxy';
 
 /** Product and version; kept equal to package.json by a test. */
-export const USER_AGENT = 'formlabs-dashboard-token/1.0.0';
+const USER_AGENT = 'formlabs-dashboard-token/1.1.0';
 
-/** More of a body than this is not read: the answers of the API are far smaller. */
-export const BODY_LIMIT_BYTES = 64 * 1024;
+/** More of a head or a body than this is not read: the answers of the API are far smaller. */
+const SIZE_LIMIT = 1_024 * 1_024;
 
-export interface HttpAnswer {
-  readonly complete: true;
+/** A connection gets this much of an attempt's time, or half if that is more; each address gets a quarter of it. */
+const CONNECTION_MS = 15_000;
+
+// Certificates are checked, whatever the environment says: with this variable Node would send the client secret to
+// anyone in between.
+export const INSECURE_WANTED = process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
+delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+
+/** What came of a request: an answer, a part of one, or nothing. */
+export interface Outcome {
+  /** 0 if not even the head of an answer came. */
   readonly status: number;
-  readonly headers: IncomingMessage['headers'];
-  /** At most `BODY_LIMIT_BYTES` of the body, decoded as UTF-8. */
+  readonly headers: IncomingHttpHeaders;
+  /** Decoded as UTF-8. */
   readonly body: string;
-  /** Whether the body went on after that. */
-  readonly bodyTooLong: boolean;
-}
-
-/** No answer, or one that broke off. */
-export interface NoAnswer {
-  readonly complete: false;
-  /** What had come of the body until then. */
-  readonly body: string;
-  /** Why: an error, or the reason of the signal. */
+  /** Why the answer is not complete; undefined if it is. */
   readonly cause: unknown;
+  /** What the time ran out for; the message of `cause` tells the time then. */
+  readonly timedOut: 'connection' | 'answer' | undefined;
 }
 
-/** The agent of the `tunnel` package, which the client uses for proxies, as far as it is needed here. */
-interface TunnelAgent {
-  readonly proxyOptions: RequestOptions;
+export interface Limits {
+  readonly proxy: TunnelProxy | undefined;
+  readonly limitMs: number;
+  /** Ends a request that has no connection yet. */
+  readonly stop: AbortSignal;
+  /** Ends all of it. */
+  readonly signal: AbortSignal;
+}
+
+/** What has come so far. */
+interface Progress {
+  /** Counts what comes. */
+  events: number;
+  readonly agent: Agent;
+  message?: IncomingMessage;
+  readonly chunks: Buffer[];
+}
+
+/** Whether an answer came, and says that the request has worked. */
+export function isSuccess({ cause, status }: Outcome): boolean {
+  return cause === undefined && status >= 200 && status < 300;
 }
 
 /**
- * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is
- * tried again. A proxy is taken from the environment by the client itself.
- *
- * @param signal ends connection, request and body
+ * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is tried again.
+ * Never rejects.
  */
-export async function postForm(
-  url: string,
-  form: Readonly<Record<string, string>>,
-  signal: AbortSignal,
-): Promise<HttpAnswer | NoAnswer> {
-  const client = new HttpClient(USER_AGENT, [requestHandler(signal)], {
+export async function postForm(url: string, form: Readonly<Record<string, string>>, limits: Limits): Promise<Outcome> {
+  const connection = {
+    maxHeaderSize: SIZE_LIMIT,
+    // Node gives each address but the last 250 ms, which is less than one packet may take.
+    autoSelectFamilyAttemptTimeout: Math.ceil(connectionMs(limits) / 4),
+  };
+  const client = new HttpClient(USER_AGENT, [handler(connection)], {
     allowRedirects: false,
-    // One client makes one request. Asked to close the connection, the server would have the step see to
-    // that as well before it ends; kept alive, it ends with the process.
+    // With `connection: close` the step would have to wait for the socket to close; kept alive, it ends with the
+    // process.
     keepAlive: true,
+    // Above the limit of the attempt, which has a timer of its own.
+    socketTimeout: limits.limitMs + 60_000,
   });
-  const received: Buffer[] = [];
-  try {
-    signal.throwIfAborted();
-    return await rejectOnAbort(exchange(client, url, form, received), signal);
-  } catch (error) {
-    // Ends the connection, should the request still be under way: an answer that nobody waits for any more
-    // must not come in.
+  const agent = client.getAgent(url) as Agent;
+  const { proxy } = limits;
+  const ended = new AbortController();
+  if (proxy !== undefined) {
+    agent.createConnection = (target, onSocket) => {
+      proxy.connect(target, { ...connection, signal: ended.signal }, (error, socket) => onSocket?.(error, socket));
+      return undefined;
+    };
+  }
+  const progress: Progress = { events: 0, agent, chunks: [] };
+  const exchanged = exchange(client, url, new URLSearchParams(form).toString(), progress);
+  const outcome = await withinLimits(exchanged, limits, progress);
+  if (!isSuccess(outcome)) {
+    // No connection is left behind, and an answer that nobody waits for any more does not come in.
+    ended.abort();
     client.dispose();
-    const body = Buffer.concat(received).toString();
-    return { complete: false, body, cause: signal.aborted ? signal.reason : error };
   }
+  return outcome;
 }
 
-/**
- * Checks the proxy variable. One that the client can't read it would leave out without a word.
- *
- * @throws StepError if requests to this URL may go through a proxy whose address can't be read
- */
-export function checkProxy(url: string): void {
-  const name = process.env['https_proxy'] ? 'https_proxy' : 'HTTPS_PROXY';
-  const proxy = process.env[name] ?? '';
-  if (proxy === '' || isProxyUrl(proxy) || new URL(url).protocol !== 'https:') return;
-  throw new StepError(
-    `${name} is not the address of a proxy: give http://user:password@host:port, with special characters in user and password percent-encoded.`,
-  );
-}
-
-/** The host and port of the proxy that requests to this URL go through, without its credentials; undefined if there is none. */
-export function proxyHost(url: string): string | undefined {
-  const proxy = getProxyUrl(url);
-  return proxy === '' ? undefined : new URL(proxy).host;
-}
-
-/** The proxy's password as it stands in the environment and as it is sent, to be kept out of all messages; none if there is none. */
-export function proxyPasswords(url: string): string[] {
-  const proxy = getProxyUrl(url);
-  const password = proxy === '' ? '' : new URL(proxy).password;
-  return password === '' ? [] : [password, decodeURIComponent(password)];
-}
-
-function isProxyUrl(text: string): boolean {
-  // The client puts http:// before what is no URL without it, such as 192.0.2.1:3128.
-  const url = URL.canParse(text) || /^https?:/.test(text) ? text : `http://${text}`;
-  try {
-    const { protocol, username, password } = new URL(url);
-    decodeURIComponent(username + password);
-    return /^https?:$/.test(protocol);
-  } catch {
-    return false;
-  }
-}
-
-async function exchange(
-  client: HttpClient,
-  url: string,
-  form: Readonly<Record<string, string>>,
-  received: Buffer[],
-): Promise<HttpAnswer> {
-  const { message } = await client.request('POST', url, new URLSearchParams(form).toString(), {
+async function exchange(client: HttpClient, url: string, form: string, progress: Progress): Promise<void> {
+  const { message } = await client.request('POST', url, form, {
     accept: 'application/json',
     'accept-encoding': 'identity',
     'content-type': 'application/x-www-form-urlencoded',
   });
-  let size = 0;
+  progress.message = message;
+  progress.events += 1;
+  let room = SIZE_LIMIT;
   // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
   for await (const chunk of message.complete ? takeWhole(message) : message) {
-    received.push(chunk.subarray(0, BODY_LIMIT_BYTES - size));
-    size += chunk.length;
-    if (size > BODY_LIMIT_BYTES) break;
+    progress.chunks.push(chunk.subarray(0, room));
+    progress.events += 1;
+    room -= chunk.length;
+    if (room < 0) break;
   }
-  return {
-    complete: true,
-    status: Number(message.statusCode),
-    // Node puts them together when they are looked at, which only a failure does.
-    get headers() {
-      return message.headers;
-    },
-    body: Buffer.concat(received).toString(),
-    bodyTooLong: size > BODY_LIMIT_BYTES,
-  };
 }
 
 /**
- * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not
- * go on to make the connection ready for another request, which takes longer than what the step still has
- * to do.
+ * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not go on to
+ * make the connection ready for another request, which would take longer than the rest.
  */
 function takeWhole(message: IncomingMessage): Buffer[] {
   const length = message.readableLength;
   return length === 0 ? [] : [message.read(length)];
 }
 
-function requestHandler(signal: AbortSignal) {
+/** A server may compress a body unasked, and without saying so (gzip begins with 0x1f, and no text does). */
+async function decode({ message, chunks }: Progress): Promise<string> {
+  const body = Buffer.concat(chunks);
+  const coding = message?.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
+  if (coding === 'identity' && body[0] !== 0x1f) return body.toString();
+  const { brotliDecompressSync, constants, unzipSync } = await import('node:zlib');
+  const decompress = coding === 'br' ? brotliDecompressSync : unzipSync;
+  try {
+    // So flushed, a body that broke off gives what it can.
+    const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: SIZE_LIMIT };
+    return decompress(body, options).toString();
+  } catch {
+    return body.toString();
+  }
+}
+
+/** Settles when the exchange does, when the signal comes, or when the time is over. */
+function withinLimits(exchanged: Promise<void>, limits: Limits, progress: Progress): Promise<Outcome> {
+  const { limitMs, stop, signal } = limits;
+  return new Promise((resolve) => {
+    const settle = async (cause: unknown, timedOut?: Outcome['timedOut']) => {
+      const { statusCode: status = 0, headers = {} } = progress.message ?? {};
+      resolve({ status, headers, body: await decode(progress), cause, timedOut });
+    };
+    const timeOut = (ms: number) => {
+      const awaited = isConnected(progress) ? 'answer' : 'connection';
+      const what = awaited === 'answer' ? 'no complete answer' : 'no connection';
+      const cause = new Error(`${what} within ${(ms / 1_000).toFixed(1)} s`);
+      if (awaited === 'connection' || ms === limitMs) void settle(cause, awaited);
+    };
+    const timers = [connectionMs(limits), limitMs].map((ms) =>
+      setTimeout(() => whenQuiet(progress, () => timeOut(ms)), ms),
+    );
+    const onStop = () => void (isConnected(progress) || settle(stop.reason));
+    const onAbort = () => void settle(signal.reason);
+    stop.addEventListener('abort', onStop);
+    signal.addEventListener('abort', onAbort);
+    exchanged.then(settle, settle).finally(() => {
+      for (const timer of timers) clearTimeout(timer);
+      stop.removeEventListener('abort', onStop);
+      signal.removeEventListener('abort', onAbort);
+    });
+  });
+}
+
+/**
+ * Takes what already lies in the socket first: where the machine was paused, the timer comes before it. Between the two
+ * lies a turn of the event loop that brings nothing new.
+ */
+function whenQuiet(progress: Progress, then: () => void): void {
+  const { events } = progress;
+  setImmediate(() => (progress.events > events ? whenQuiet(progress, then) : then()));
+}
+
+function connectionMs({ limitMs }: Limits): number {
+  return Math.max(Math.min(CONNECTION_MS, limitMs), limitMs / 2);
+}
+
+function isConnected({ agent }: Progress): boolean {
+  const sockets = Object.values(agent.sockets).flat();
+  return sockets.some((socket) => socket?.connecting === false);
+}
+
+/** Sets what the client has no option for. */
+function handler(connection: RequestOptions) {
   return {
-    prepareRequest(options: RequestOptions): void {
-      options.host = withoutBrackets(options.host);
-      const agent: unknown = options.agent;
-      if (isTunnelAgent(agent)) {
-        // The client disposes of no tunnel, so both the request in it and the tunnel's own to the proxy
-        // get the signal. Others go without: Node takes its time to set that up.
-        options.signal = signal;
-        agent.proxyOptions.signal = signal;
-        agent.proxyOptions.host = withoutBrackets(agent.proxyOptions.host);
-        // It also uses a deprecated call where the proxy has a password; the warning tells users nothing.
-        process.noDeprecation = true;
-      }
+    prepareRequest: (options: RequestOptions) => {
+      Object.assign(options, connection, { host: withoutBrackets(String(options.host)) });
     },
     canHandleAuthentication: () => false,
     handleAuthentication: () => Promise.reject(new Error('not supported')),
   };
-}
-
-function isTunnelAgent(agent: unknown): agent is TunnelAgent {
-  return 'proxyOptions' in Object(agent);
-}
-
-/** The client passes the host of a URL on as it stands there; Node wants an IPv6 address without brackets. */
-function withoutBrackets(host: string | null | undefined): string {
-  return String(host).replace(/^\[(.*)\]$/, '$1');
-}
-
-/** Settles with the signal even if the request itself never notices it. */
-function rejectOnAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

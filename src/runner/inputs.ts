@@ -1,20 +1,12 @@
-import { StepError } from '../step-error';
-import { charactersOf } from '../text';
+import { createHash } from 'node:crypto';
+import { StepError } from '../shared/errors';
+import type { Settings } from '../shared/types';
 import { mask } from './log';
-import { getInput } from './toolkit';
-
-/** What the main step was asked for, checked. */
-export interface Inputs {
-  readonly clientId: string;
-  readonly clientSecret: string;
-  /** Base URL without a trailing slash. */
-  readonly apiUrl: string;
-  readonly skipTokenRevoke: boolean;
-  readonly timeoutSeconds: number;
-}
 
 /** A workflow that passes an unset variable gives an empty input: that means the default. */
 const DEFAULTS = {
+  'client-id': '',
+  'client-secret': '',
   'api-url': 'https://api.formlabs.com',
   'skip-token-revoke': 'false',
   'timeout-seconds': '60',
@@ -22,51 +14,72 @@ const DEFAULTS = {
 
 const MAX_TIMEOUT_SECONDS = 86_400;
 
+/** Enough to notice a mix-up: one of two secrets passes for the other once in 16 million times. */
+const FINGERPRINT_BYTES = 3;
+
+/** Control and format characters, such as a zero-width space: they get in by copy and paste. */
+const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
+
 /**
- * Reads and checks all inputs. Masks the client secret before anything else, so that it is masked
- * even when another input is wrong.
+ * Reads and checks all inputs. Masks the client secret before anything else, so that it is masked even when another
+ * input is wrong.
  *
  * @throws StepError that names the input, what it accepts, and what to do
  */
-export function readInputs(): Inputs {
-  const clientSecret = getInput('client-secret');
+export function readInputs() {
+  const clientSecret = readClientSecret();
+  const settings = parseSettings({
+    clientId: read('client-id'),
+    apiUrl: read('api-url'),
+    timeoutSeconds: read('timeout-seconds'),
+  });
+  checkCredential('client-secret', clientSecret);
+  if (settings.clientId === clientSecret) {
+    throw new StepError('Input client-id is the same as client-secret: give the client ID that belongs to the secret.');
+  }
+  const skipTokenRevoke = parseBoolean('skip-token-revoke', read('skip-token-revoke'));
+  return { settings, clientSecret, skipTokenRevoke };
+}
+
+/** The client secret as the runner gives it to this step, masked; empty if there is none. */
+export function readClientSecret(): string {
+  const clientSecret = read('client-secret');
   mask(clientSecret);
+  return clientSecret;
+}
+
+/**
+ * A few bytes of a digest of a secret and where it goes: enough to notice that one of them changed, useless for
+ * guessing the secret.
+ */
+export function fingerprintOf({ clientId, apiUrl }: Settings, clientSecret: string): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([clientId, apiUrl, clientSecret]))
+    .digest();
+  return digest.subarray(0, FINGERPRINT_BYTES).toString('hex');
+}
+
+/**
+ * Checks the settings in the inputs, and when they come back from the state: the client secret goes where they say.
+ *
+ * @throws StepError that names the input, what it accepts, and what to do
+ */
+export function parseSettings(fields: Readonly<Record<keyof Settings, unknown>>): Settings {
   return {
-    clientId: checkCredential('client-id', getInput('client-id')),
-    clientSecret: checkCredential('client-secret', clientSecret),
-    apiUrl: parseApiUrl(read('api-url')),
-    skipTokenRevoke: parseBoolean('skip-token-revoke', read('skip-token-revoke')),
-    timeoutSeconds: parseTimeout(read('timeout-seconds')),
+    clientId: checkCredential('client-id', fields.clientId),
+    apiUrl: parseApiUrl(String(fields.apiUrl)),
+    timeoutSeconds: parseTimeout(String(fields.timeoutSeconds)),
   };
 }
 
-/**
- * Reads the one input that the post step can't do without, and masks it.
- *
- * @returns the client secret, or undefined where the runner gave the post step none
- * @throws StepError if it holds a control character
- */
-export function readClientSecret(): string | undefined {
-  const clientSecret = getInput('client-secret');
-  mask(clientSecret);
-  return clientSecret === '' ? undefined : checkCredential('client-secret', clientSecret);
-}
-
-/**
- * Checks the base URL of the API.
- *
- * @returns the URL in its normal form, without a trailing slash
- * @throws StepError if it is not an absolute https URL without user, query or fragment; http is
- *   accepted for loopback hosts
- */
-export function parseApiUrl(text: string): string {
+function parseApiUrl(text: string): string {
   const wrong = (problem: string) =>
     new StepError(
-      `Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ${DEFAULTS['api-url']}, or leave it out.`,
+      `Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ` +
+        `${DEFAULTS['api-url']}, or leave it out.`,
     );
-  if (!/^https?:\/\/[^\s\\]+$/i.test(text) || !URL.canParse(text)) {
-    throw wrong('is not an absolute URL');
-  }
+  const isUrl = /^https?:\/\/[^\s\\]+$/i.test(text) && URL.canParse(text);
+  if (!isUrl) throw wrong('is not an absolute URL');
   const url = new URL(text);
   if (url.username !== '' || url.password !== '') throw wrong('holds a user or a password');
   if (/[?#]/.test(text)) throw wrong('holds a query or a fragment');
@@ -76,35 +89,30 @@ export function parseApiUrl(text: string): string {
   return url.href.replace(/(?<!\/)\/+$/, '');
 }
 
-/**
- * @returns seconds
- * @throws StepError if it is not a whole number from 1 to 86400
- */
-export function parseTimeout(text: string): number {
+function parseTimeout(text: string): number {
   const seconds = /^\d+$/.test(text) ? Number(text) : 0;
-  if (seconds < 1 || seconds > MAX_TIMEOUT_SECONDS) {
-    throw new StepError(
-      `Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`,
-    );
-  }
-  return seconds;
+  if (seconds >= 1 && seconds <= MAX_TIMEOUT_SECONDS) return seconds;
+  throw new StepError(
+    `Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may ` +
+      `keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`,
+  );
 }
 
 function read(name: keyof typeof DEFAULTS): string {
-  return getInput(name) || DEFAULTS[name];
+  return process.env[`INPUT_${name.toUpperCase()}`]?.trim() || DEFAULTS[name];
 }
 
-function checkCredential(name: 'client-id' | 'client-secret', value: string): string {
-  if (value === '') {
+function checkCredential(name: 'client-id' | 'client-secret', value: unknown): string {
+  if (typeof value !== 'string' || value === '') {
     throw new StepError(
-      `Input ${name} is empty: check the name of the secret. The secret of an environment needs "environment" on the job, a reusable workflow needs "secrets: inherit", and GitHub passes no secrets to workflows started from forks or by Dependabot.`,
+      `Input ${name} is empty: check the name of the secret. A secret of an environment needs "environment" on the ` +
+        `job, a reusable workflow needs "secrets: inherit", Dependabot uses its own secrets, and forks get none.`,
     );
   }
-  // Format characters too (a zero-width space, say): they get in by copy and paste and can't be seen.
-  // The first test spares nearly every job the second, which is costly to set up.
-  if (!/^[ -~]*$/.test(value) && charactersOf('Cc', 'Cf', 'Zl', 'Zp').test(value)) {
+  // The first test spares nearly every job the second, for which V8 looks up large Unicode sets.
+  if (!/^[ -~]*$/.test(value) && new RegExp(INVISIBLE, 'u').test(value)) {
     throw new StepError(
-      `Input ${name} holds a line break or another character that can't be seen: store the value again, as one line, copied from the Developer Tools page.`,
+      `Input ${name} holds a line break or another character that can't be seen: store the value again, as one line.`,
     );
   }
   return value;

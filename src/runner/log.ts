@@ -1,74 +1,70 @@
-import { errorCode } from '../error-code';
-import { StepError } from '../step-error';
-import { createRedactor, foreignText, type Redact } from '../text';
-import { addMask, annotate } from './toolkit';
+import { errorCode, Failure, StepError } from '../shared/errors';
+import { hostOf, redact, wordsOf } from '../shared/text';
+import { command } from './files';
 
-const redactor = createRedactor();
+const secrets = new Set<string>();
 
 /**
- * Masks a value in the log of this and every later step, and keeps it out of everything that this
- * step prints itself. `::add-mask::` is the only line that ever holds it.
+ * Masks a value in the log of this and every later step, and keeps it out of everything that this step prints itself.
+ * `::add-mask::` is the only line that ever holds it.
  */
 export function mask(secret: string): void {
   hide(secret);
-  if (secret.trim() !== '') addMask(secret);
+  if (secret.trim() !== '') command('add-mask', secret);
 }
 
 /** Keeps a value out of what this step prints, without telling the runner. */
 export function hide(secret: string): void {
-  redactor.add(secret);
+  if (secret !== '') secrets.add(secret);
 }
 
-/** Takes every secret that was masked or hidden so far out of a text. */
-export const redact: Redact = redactor.redact;
+/** What may be shown of a text from elsewhere: its words, and no secret. */
+export const words = (text: string): string => wordsOf(text, secrets);
+
+/** What may be shown of a host from elsewhere. */
+export const host = (text: string): string => hostOf(text, secrets);
 
 /** Prints a line. */
-export function info(message: string): void {
-  process.stdout.write(`${redact(message)}\n`);
+export function info(line: string): void {
+  process.stdout.write(`${redact(line, secrets)}\n`);
 }
 
-/** Adds an annotation that does not fail the step. */
-export function warning(message: string): void {
-  annotate('warning', redact(message));
+/** Prints one annotation that says what went wrong, and where the message is explained. */
+export function report(level: 'error' | 'warning', error: unknown): void {
+  command(level, redact(error instanceof StepError ? error.message : defect(error), secrets));
+  pointToHelp();
+  if (process.env['RUNNER_DEBUG'] === '1') debugCauses(error);
 }
 
-/** Ends the step red, with one annotation. */
-export function fail(message: string): void {
-  process.exitCode = 1;
-  annotate('error', redact(message));
-}
-
-/** What to say of any error: one or two sentences. */
-export function sentence(error: unknown): string {
-  if (error instanceof StepError) return error.message;
-  const reason = foreignText(error instanceof Error ? error.message : String(error), redact);
-  return `This is a defect of the action, please report it with the log of this job: ${reason}.`;
-}
-
-/** The same, as it goes on from a colon. */
+/** What to say of any error behind a colon. */
 export function clause(error: unknown): string {
-  const text = sentence(error);
-  return text.charAt(0).toLowerCase() + text.slice(1);
+  if (error instanceof Failure) return error.clause;
+  return error instanceof StepError ? error.message : defect(error);
+}
+
+/** A message of Node's may quote what it worked on, so only its words are shown, and the place. */
+function defect(error: unknown): string {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  const place = /([\w.-]+:\d+):\d+\)?$/m.exec(String(stack))?.[1] ?? 'an unknown place';
+  const what = [`${name} at ${place}`, words(message)].filter(Boolean).join(': ');
+  return `This is a bug in the action; please report it with the log of this job: ${what}.`;
 }
 
 /**
- * Says where the messages are explained. Where the action is one of the workflow's own repository, the
- * runner does not name its repository, and there is nothing to say.
+ * Says where the messages are explained. Only github.com is known to have that page: a server of one's own may have got
+ * the action from there, and an action in the workflow's own repository has no name.
  */
-export function pointToHelp(): void {
-  const { GITHUB_SERVER_URL, GITHUB_ACTION_REPOSITORY, GITHUB_ACTION_REF } = process.env;
-  if (!GITHUB_ACTION_REPOSITORY) return;
-  const page = `${GITHUB_SERVER_URL}/${GITHUB_ACTION_REPOSITORY}/blob/${GITHUB_ACTION_REF}/docs/troubleshooting.md`;
-  info(`What this means: ${foreignText(page, redact)}`);
+function pointToHelp(): void {
+  const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: name, GITHUB_ACTION_REF: ref } = process.env;
+  if (server !== 'https://github.com' || !name || !ref) return;
+  info(`What this means: ${server}/${name}/blob/${ref}/docs/troubleshooting.md`);
 }
 
-/** With debug logging on (`RUNNER_DEBUG=1`), tells an error and what it was caused by, a line each. */
-export function debugCauses(error: unknown): void {
-  if (process.env['RUNNER_DEBUG'] !== '1') return;
-  let cause = error;
-  for (let depth = 0; depth < 8 && cause instanceof Error; depth += 1) {
-    const text = [cause.name, errorCode(cause), cause.message].filter(Boolean).join(': ');
-    annotate('debug', foreignText(text, redact));
-    cause = cause.cause;
+/** Names an error and what it was caused by, a line each, for debug logging. */
+function debugCauses(error: unknown): void {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+    const { name, message, syscall } = cause as NodeJS.ErrnoException;
+    const parts = [name, errorCode(cause), syscall, cause instanceof StepError ? message : words(message)];
+    command('debug', redact(parts.filter(Boolean).join(': '), secrets));
   }
 }

@@ -1,82 +1,111 @@
-import { parseJson, parseJsonObject } from '../json';
-import { StepError } from '../step-error';
-import { parseApiUrl, parseTimeout } from './inputs';
-import { getState, leaveForRunner } from './toolkit';
+import { StepError } from '../shared/errors';
+import type { Expiry, Settings } from '../shared/types';
+import { append } from './files';
+import { parseSettings } from './inputs';
+import { mask } from './log';
 
-/**
- * What the post step needs of the main step's inputs. The runner evaluates the inputs anew for the
- * post step and may get them wrong (actions/runner#3514), so they go through the state. The client
- * secret does not: the state lies in a file that every later step can read.
- */
-export interface Settings {
-  readonly clientId: string;
-  readonly apiUrl: string;
-  readonly timeoutSeconds: number;
+/** The one key. A key that main has not saved could be forged by a later step, through GITHUB_ENV. */
+const KEY = 'state';
+
+/** Post gets the state as an environment variable, which Windows limits to about 32,000 characters. */
+const STATE_LIMIT = 30_000;
+
+/** What the main step leaves for the post step. Only with a token there is more than `tokens` in it. */
+export interface Saved {
+  /** What the post step has to revoke. */
+  readonly tokens: readonly string[];
+  readonly settings?: Settings | undefined;
+  /** Tells whether post's client secret is the one that main had. */
+  readonly fingerprint?: string | undefined;
+  readonly expiry?: Expiry | undefined;
+  /** Whether the token that was handed out is to stay alive. */
+  readonly leftAlive?: boolean | undefined;
 }
 
-const SETTINGS = 'settings';
-const TOKENS = 'tokens';
-const EXPIRES_AT = 'expires-at';
-const LEAVE_ALIVE = 'leave-alive';
-
-/** @throws StepError if the state file can't be written */
-export function saveSettings({ clientId, apiUrl, timeoutSeconds }: Settings): void {
-  // Named one by one: what is passed may hold more, the client secret even.
-  leaveForRunner('STATE', { [SETTINGS]: JSON.stringify({ clientId, apiUrl, timeoutSeconds }) });
-}
+/** The tokens that the main step holds, and what the post step knows of them. */
+export type State = ReturnType<typeof openState>;
 
 /**
- * Saves the tokens that the post step has to revoke, in place of those saved before. There is
- * more than one when a token came in an answer that could not be accepted.
+ * Opens the state of the main step by saving it for the first time, with nothing in it.
  *
- * @throws StepError if the state file can't be written
+ * @throws StepError if the runner's state file can't be written
  */
-export function saveTokens(tokens: readonly string[]): void {
-  leaveForRunner('STATE', { [TOKENS]: JSON.stringify(tokens) });
-}
+export function openState() {
+  let held: readonly string[] = [];
+  let saved: Saved = { tokens: held };
+  const without = (tokens: readonly string[]) => held.filter((token) => !tokens.includes(token));
+  const save = (changed: Saved) => {
+    const text = JSON.stringify(changed);
+    if (text.length > STATE_LIMIT) {
+      throw new StepError(
+        "The Dashboard sent more tokens, or longer ones, than fit in the runner's state: check api-url.",
+      );
+    }
+    append('STATE', { [KEY]: text });
+    saved = changed;
+  };
+  save(saved);
 
-/** @throws StepError if the state file can't be written */
-export function saveExpiry(expiresAt: string): void {
-  leaveForRunner('STATE', { [EXPIRES_AT]: expiresAt });
-}
-
-/**
- * Notes that this token, of those saved, is to be left alive.
- *
- * @throws StepError if the state file can't be written
- */
-export function saveLeaveAlive(token: string): void {
-  leaveForRunner('STATE', { [LEAVE_ALIVE]: token });
-}
-
-/**
- * The settings that the main step saved, with the URL checked again: the client secret goes there.
- *
- * @throws StepError if they can't be read
- */
-export function loadSettings(): Settings {
-  const saved = parseJsonObject(getState(SETTINGS));
-  if (saved === undefined) throw new StepError('The state of the main step is lost.');
   return {
-    clientId: String(saved.get('clientId')),
-    apiUrl: parseApiUrl(String(saved.get('apiUrl'))),
-    timeoutSeconds: parseTimeout(String(saved.get('timeoutSeconds'))),
+    tokens: () => held,
+    /** Whether the post step will know of all tokens held. */
+    isSaved: () => held.every((token) => saved.tokens.includes(token)),
+    /** Takes tokens in: they are masked, and revoked by one of the steps. @throws StepError if they can't be saved */
+    hold(tokens: readonly string[], of: Omit<Saved, 'tokens'>): void {
+      for (const token of tokens) mask(token);
+      // Until the latest expiry one of them may be alive; nobody knows until when if one answer did not say.
+      const expiries = held.length === 0 ? [of.expiry] : [saved.expiry, of.expiry];
+      const isKnown = expiries.every((expiry) => expiry !== undefined);
+      const expiry = isKnown ? expiries.toSorted((a, b) => b.hereMs - a.hereMs)[0] : undefined;
+      held = [...without(tokens), ...tokens];
+      save({ ...of, expiry, tokens: held });
+    },
+    /** Lets go of a token that is to stay alive. @throws StepError if that can't be saved */
+    letGo(token: string): void {
+      save({ ...saved, tokens: without([token]), leftAlive: true });
+      held = saved.tokens;
+    },
+    /** Forgets tokens that have been revoked. */
+    drop(tokens: readonly string[]): void {
+      held = without(tokens);
+      try {
+        save({ ...saved, tokens: held });
+      } catch {
+        // Post revokes them once more, which does no harm (RFC 7009, section 2.2).
+      }
+    },
   };
 }
 
-/** The tokens that the main step saved: none if it ended before it had one. */
-export function loadTokens(): string[] {
-  const saved = parseJson(getState(TOKENS));
-  return Array.isArray(saved) ? saved.filter((token) => typeof token === 'string') : [];
+/**
+ * Reads what the main step saved: whole, or not at all. If it saved nothing, it has requested nothing.
+ *
+ * @throws StepError if it came back damaged
+ */
+export function loadState(): Saved {
+  const text = process.env[`STATE_${KEY}`];
+  if (text === undefined) return { tokens: [] };
+  try {
+    return parseSaved(JSON.parse(text));
+  } catch (cause) {
+    const problem = text === '' ? 'is empty' : "can't be read";
+    throw new StepError(
+      `The state that the main step saved ${problem}, so an access token may be alive for up to a day. To end it ` +
+        'sooner, delete its credentials on the Developer Tools page.',
+      { cause },
+    );
+  }
 }
 
-/** When the token expires, ISO 8601 in UTC; undefined if the API did not say. */
-export function loadExpiry(): string | undefined {
-  const saved = getState(EXPIRES_AT);
-  return /^[\d:.TZ-]+$/.test(saved) ? saved : undefined;
-}
-
-/** The token that is to be left alive; undefined if all are to be revoked. */
-export function loadLeaveAlive(): string | undefined {
-  return getState(LEAVE_ALIVE) || undefined;
+function parseSaved(value: unknown): Saved {
+  const { tokens, settings, fingerprint, expiry, leftAlive } = Object(value) as Partial<Saved>;
+  const isWhole =
+    Array.isArray(tokens) &&
+    tokens.every((token) => typeof token === 'string' && token !== '') &&
+    (tokens.length === 0 || (settings !== undefined && typeof fingerprint === 'string')) &&
+    (expiry === undefined || new Date(expiry.at).toISOString() === expiry.at) &&
+    (expiry === undefined || Number.isFinite(expiry.hereMs)) &&
+    (leftAlive === undefined || leftAlive === true);
+  if (!isWhole) throw new TypeError('a part is missing or of another type');
+  return { tokens, settings: settings && parseSettings(settings), fingerprint, expiry, leftAlive };
 }

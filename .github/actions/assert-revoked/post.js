@@ -23,6 +23,5 @@ countLiveTokens().then(
       fail(`The sandbox still holds ${live} live access token(s): the action did not revoke them.`);
     }
   },
-  (error) =>
-    fail(`The sandbox could not be asked for live access tokens: ${error.cause ?? error.message}.`),
+  (error) => fail(`The sandbox could not be asked for live access tokens: ${error.cause ?? error.message}.`),
 );

@@ -1,0 +1,12 @@
+// @actions/http-client imports `undici` for a method that this action never calls, and `tunnel` for
+// proxies, which src/dashboard/proxy.ts does in its place.
+const leftOut = (name) =>
+  function leftOutOfTheBundle() {
+    throw new Error(`${name} is left out of this bundle, see CONTRIBUTING.md.`);
+  };
+
+exports.ProxyAgent = leftOut('undici');
+exports.httpOverHttp = leftOut('tunnel');
+exports.httpsOverHttp = leftOut('tunnel');
+exports.httpOverHttps = leftOut('tunnel');
+exports.httpsOverHttps = leftOut('tunnel');
