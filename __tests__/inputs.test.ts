@@ -33,7 +33,11 @@ describe('an input that is wrong ends main red, with nothing requested', () => {
       ['client-secret', 'first\r\nsecond', /^Input client-secret holds a line break/],
       ['api-url', 'https://user:pass@host.test', /^Input api-url holds a user or a password/],
       ['skip-token-revoke', 'yes', /^Input skip-token-revoke is not a boolean/],
-      ['timeout-seconds', 'soon', /^Input timeout-seconds is not a whole number/],
+      [
+        'timeout-seconds',
+        'soon',
+        /^Input timeout-seconds is not a whole number .* keep trying, such as 60, or leave it out\.$/,
+      ],
       ['client-id', CLIENT_SECRET, /^Input client-id is the same as client-secret/],
     ];
     await Promise.all(
@@ -169,7 +173,7 @@ describe('what is right is taken', () => {
       'http://LOCALHOST': 'http://localhost',
       'http://127.1': 'http://127.0.0.1',
       'http://0x7f.0.0.1': 'http://127.0.0.1',
-      'http://127.255.0.1': 'http://127.255.0.1',
+      'http://127.255.100.200': 'http://127.255.100.200',
       'http://[0:0::1]:80/': 'http://[::1]',
     }).map(([value, apiUrl]): [keyof typeof RIGHT, string, object] => ['api-url', value, { settings: { apiUrl } }]),
   ])('%s %j', (input, value, taken) => {

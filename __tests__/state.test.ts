@@ -27,8 +27,10 @@ import {
 
 /** The one key that the main step saves. */
 const KEY = 'state';
-const DAMAGED = /^The state that the main step saved .* an access token may be alive for up to a day\. .*credentials/;
-const ANOTHER_SECRET = /until \d{4}-.*not what the main step was given, so nothing was sent.*env.*composite actions/;
+const DAMAGED =
+  /^The state that the main step saved (is empty|can't be read), so an access token may be alive .*credentials/;
+const ANOTHER_SECRET =
+  /until \d{4}-.*not what the main step was given, so nothing was sent.*env.*name the input client-secret in every one/;
 
 interface Saved {
   tokens: string[];
