@@ -491,3 +491,69 @@ test('the cause is kept, for debug logging', () => {
   const cause = withCode('ECONNRESET');
   expect(failed(cause).cause).toBe(cause);
 });
+
+describe('what to do stands in whole', () => {
+  const PAGE = 'https://dashboard.formlabs.com/#developer';
+
+  test.each<[name: string, explanation: () => Explanation, what: string, advice: string]>([
+    [
+      'a redirect',
+      () => answered(302, '', { location: 'https://login.test/' }),
+      'the Dashboard redirected the request (302) to login.test; redirects are not followed, ' +
+        'since they would carry the client secret',
+      'Set api-url to the final address; a sign-in page means a captive portal.',
+    ],
+    [
+      'a refusal that is not about the credentials',
+      () => answered(400, '{"error":"unauthorized_client"}', { 'retry-after': '1' }),
+      'the Dashboard refused the request (400): unauthorized_client',
+      `These credentials may not use this grant: create new ones on ${PAGE}.`,
+    ],
+    [
+      'a network error',
+      () => failed(withCode('ECONNRESET')),
+      `no answer from ${HOST}: the connection was cut (ECONNRESET)`,
+      'Check api-url, the proxy variables and the network of the runner.',
+    ],
+    [
+      'a proxy that speaks no TLS',
+      () => failed(new TunnelError(undefined, withCode('EPROTO')), { proxy: PROXY }),
+      'no TLS connection to the proxy proxy.test:3128 is possible (EPROTO)',
+      'If the proxy itself speaks plain HTTP, start https_proxy with http://.',
+    ],
+    [
+      'a proxy that is out of order',
+      () => refusedByProxy(503),
+      'the proxy proxy.test:3128 answered 503 (service unavailable) instead of opening a tunnel',
+      'Ask whoever runs it.',
+    ],
+    [
+      'a proxy that speaks no HTTP',
+      () => failed(new TunnelError(undefined, withCode('HPE_INVALID_CONSTANT')), { proxy: PROXY }),
+      'what came from the proxy proxy.test:3128 is not valid HTTP (HPE_INVALID_CONSTANT)',
+      'Something may alter the answers. Check api-url, and any proxy or gateway in between.',
+    ],
+    [
+      'a certificate that has expired',
+      () => failed(withCode('CERT_HAS_EXPIRED')),
+      `the certificate of ${HOST} has expired (CERT_HAS_EXPIRED)`,
+      'Check the clock of the runner; if it is right, the host has to renew it.',
+    ],
+  ])('for %s', (_name, explanation, what, advice) => {
+    expect(explanation()).toMatchObject({ what, advice });
+  });
+
+  test('and a refusal is final, whatever it is about', () => {
+    expect(answered(400, '{"error":"unauthorized_client"}', { 'retry-after': '1' }).transient).toBe(false);
+  });
+
+  test('of a page that comes with status 500 nothing is said', () => {
+    expect(answered(500, '<html>').what).toBe('the Dashboard answered 500 (internal server error)');
+    expect(answered(499, '<html>').what).toMatch(/, with an HTML page, which its API does not document$/);
+  });
+
+  test('a proxy that redirects is final, and one that answers 400 with Retry-After is not', () => {
+    expect(refusedByProxy(302, { 'retry-after': '1' }).transient).toBe(false);
+    expect(refusedByProxy(400, { 'retry-after': '1' }).transient).toBe(true);
+  });
+});
