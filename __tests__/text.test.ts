@@ -164,6 +164,11 @@ describe('no secret is shown', () => {
   });
 });
 
+test('white space of any length is one space, and gaps in a row are one', () => {
+  expect(wordsOf('not  allowed\n\n here', new Set())).toBe('not allowed here');
+  expect(wordsOf('not x1 , y2 ; z3 here', new Set())).toBe('not … here');
+});
+
 describe('of a host from elsewhere', () => {
   test.each<[host: string, shown: string]>([
     ['login.elsewhere.test', 'login.elsewhere.test'],
