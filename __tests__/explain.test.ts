@@ -133,7 +133,7 @@ describe('what an answer means', () => {
     '401 asks what is around the secret %j',
     (clientSecret) => {
       const { advice } = explained({ status: 401, body: '{"error":"invalid_client"}' }, { clientSecret });
-      expect(advice).toMatch(/starts or ends with a quote or the like/);
+      expect(advice).toMatch(/starts or ends with a symbol, such as a quote/);
       expect(advice).not.toContain('quoted');
     },
   );

@@ -151,7 +151,7 @@ describe('refused credentials', () => {
     const secrets = ['"quoted"', "'quoted'", '<quoted>', 'half"', '`half', 'behind=,', '\u201cquoted\u201d'];
     const messages = await Promise.all(secrets.map(adviceFor));
     for (const message of messages) {
-      expect(message).toMatch(/starts or ends with a quote or the like/);
+      expect(message).toMatch(/starts or ends with a symbol, such as a quote/);
       expect(message).not.toMatch(/quoted|half|behind/);
     }
     expect(new Set(messages).size).toBe(1);

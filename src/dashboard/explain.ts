@@ -100,7 +100,7 @@ function isTransient(status: number): boolean {
 function credentialsAdvice(clientSecret: string): string {
   const advice = `Check that client-id and client-secret belong together and are still listed on ${CREDENTIALS_PAGE}.`;
   if (!/^\W|\W$/.test(clientSecret)) return advice;
-  return `${advice} client-secret starts or ends with a quote or the like: make sure that it belongs there.`;
+  return `${advice} client-secret starts or ends with a symbol, such as a quote: make sure that it belongs there.`;
 }
 
 function explainNoAnswer({ status, cause, timedOut }: Outcome, { url, proxy }: Origin): Verdict {
