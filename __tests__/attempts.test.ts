@@ -285,3 +285,11 @@ test('a signal that is not used any more is let go of', async () => {
 function fail(line: string): never {
   throw new Error(`another attempt was announced: ${line}`);
 }
+
+test('the time is told from the start of the budget, and nothing is added where no more is to be advised', async () => {
+  await jest.advanceTimersByTimeAsync(5_000);
+  const startedAt = monotonicMs();
+  const patience = { startedAt, endsAt: startedAt + 900, stop: new AbortController().signal, advice: '' };
+  const end = tryWithin({ ...patience, onRetry: () => undefined }, () => Promise.reject(passing()));
+  await expect(end).rejects.toThrow(/^It failed; gave up after 1 attempt within 1 s\. Wait\.$/);
+});
