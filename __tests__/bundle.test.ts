@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
-import { ACTION_DIR, parseFileCommands, type StepName } from '../sandbox/runner.mts';
+import { ACTION_DIR, parseFileCommands, type StepName } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { expectRed, inputsFor, runMain } from './support/job';
 import { startServer, TOKEN } from './support/scripted-server';

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 import { runMain } from './support/job';
 import { startServer } from './support/scripted-server';
 

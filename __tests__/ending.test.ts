@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import type { Job, StepName, StepOptions, StepResult } from '../sandbox/runner.mts';
+import type { Job, StepName, StepOptions, StepResult } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import {
   CLIENT_SECRET,

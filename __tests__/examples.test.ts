@@ -5,9 +5,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from '../sandbox/fleet.mts';
-import { startPreFormServer } from '../sandbox/preform-server.mts';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from '../mock/fleet.mts';
+import { startPreFormServer } from '../mock/preform-server.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { type Formlabs, startFormlabs } from './support/formlabs';
 import { startProxy } from './support/proxy';
@@ -189,7 +189,7 @@ example('sandbox.yml starts the sandbox of its checkout, and lists its printers'
     actions: {
       // No node_modules: the sandbox needs none.
       'actions/checkout': (_inputs, workspace) => {
-        for (const folder of ['sandbox', 'tools']) {
+        for (const folder of ['mock', 'tools']) {
           cpSync(join(ACTION_DIR, folder), join(workspace, folder), { recursive: true });
         }
       },
@@ -200,7 +200,7 @@ example('sandbox.yml starts the sandbox of its checkout, and lists its printers'
   cleanup(() => pid && process.kill(Number(pid)));
   expect(run.conclusion).toBe('success');
   expect(run.log).toContain('"serial": "Form4-EagerOtter"');
-  expect(await (await fetch(`${url}/sandbox/live-tokens`)).json()).toEqual({ live: 0 });
+  expect(await (await fetch(`${url}/mock/live-tokens`)).json()).toEqual({ live: 0 });
 });
 
 // Whoever copies an example reads this first when something is wrong.

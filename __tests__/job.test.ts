@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
-import { type Dashboard, startDashboard } from '../sandbox/dashboard.mts';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { type Dashboard, startDashboard } from '../mock/dashboard.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { expectGreen, expectUnseen, expectWarning, filesOf, newJob } from './support/job';
 
@@ -188,7 +188,7 @@ test('wrong credentials end the step red, with the page where credentials are ma
 });
 
 test('npm start tells a whole job and ends well', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(ACTION_DIR, 'sandbox/start.mts')]);
+  const { stdout } = await promisify(execFile)(process.execPath, [join(ACTION_DIR, 'mock/start.mts')]);
   expect(stdout).toContain('FORMLABS_ACCESS_TOKEN=***');
   expect(stdout).toContain('The token is refused now (401).');
   expect(stdout).toContain('Tokens issued: 1. Tokens alive: 0.');

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { ACTION_DIR, type StepResult } from '../sandbox/runner.mts';
+import { ACTION_DIR, type StepResult } from '../mock/runner.mts';
 import { HIDDEN_HOST, makeCertificate } from './support/certificate';
 import { cleanup } from './support/cleanup';
 import { inputsFor, newJob, runMain, runPost } from './support/job';

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TlsOptions } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
-import type { StepResult } from '../sandbox/runner.mts';
+import type { StepResult } from '../mock/runner.mts';
 import { type Certificate, CHECKS_IPV6, HIDDEN_HOST, makeCertificate, trust, writePem } from './support/certificate';
 import { expectGreen, expectRed, expectWarning, inputsFor, NO_JITTER, newJob, runMain, runPost } from './support/job';
 import {

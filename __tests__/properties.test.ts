@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { parseCommand } from '../sandbox/runner.mts';
+import { parseCommand } from '../mock/runner.mts';
 import { findTokens, isConfirmation, readExpiry, readToken, retryAfterMs } from '../src/dashboard/answers';
 import { explain } from '../src/dashboard/explain';
 import type { Outcome } from '../src/dashboard/http';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import type { StepResult } from '../sandbox/runner.mts';
+import type { StepResult } from '../mock/runner.mts';
 import {
   CLIENT_SECRET,
   expectGreen,

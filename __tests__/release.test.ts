@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 
 /** A release as the API lists it. */
 interface Release {

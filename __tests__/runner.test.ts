@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { type Job, parseCommand, parseFileCommands, type StepResult } from '../sandbox/runner.mts';
+import { type Job, parseCommand, parseFileCommands, type StepResult } from '../mock/runner.mts';
 import { expectGreen, expectRed, expectUnseen, NO_JITTER, newJob, runMain, runPost } from './support/job';
 import {
   answer,

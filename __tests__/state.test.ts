@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { type Job, parseFileCommands, type StepResult } from '../sandbox/runner.mts';
+import { type Job, parseFileCommands, type StepResult } from '../mock/runner.mts';
 import {
   CLIENT_ID,
   CLIENT_SECRET,

@@ -3,7 +3,7 @@ import { EOL, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import nock from 'nock';
-import { parseFileCommands } from '../sandbox/runner.mts';
+import { parseFileCommands } from '../mock/runner.mts';
 import { mainStep } from '../src/main-step';
 import { postStep } from '../src/post-step';
 import { fingerprintOf } from '../src/runner/inputs';

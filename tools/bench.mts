@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
-import { ACTION_DIR, parseFileCommands } from '../sandbox/runner.mts';
+import { ACTION_DIR, parseFileCommands } from '../mock/runner.mts';
 import { readNumbers } from './options.mts';
 
 /**

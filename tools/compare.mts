@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual, parseArgs, styleText } from 'node:util';
-import { startDashboard } from '../sandbox/dashboard.mts';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { startDashboard } from '../mock/dashboard.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 
 /**
  * `npm run compare`: the same requests to the sandbox and to Django OAuth Toolkit, on which the

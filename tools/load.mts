@@ -1,5 +1,5 @@
-import { type Dashboard, startDashboard } from '../sandbox/dashboard.mts';
-import { createJob, type StepResult } from '../sandbox/runner.mts';
+import { type Dashboard, startDashboard } from '../mock/dashboard.mts';
+import { createJob, type StepResult } from '../mock/runner.mts';
 import { readNumbers } from './options.mts';
 
 /**

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { ACTION_DIR } from '../sandbox/runner.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 
 /**
  * `npm run picture`: runs `npm start` and makes docs/job-log.svg from what it prints, line by line. Two

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
-import { type Dashboard, type DashboardOptions, startDashboard } from '../../sandbox/dashboard.mts';
+import { type Dashboard, type DashboardOptions, startDashboard } from '../../mock/dashboard.mts';
 import { cleanup } from './cleanup';
 
 export interface Formlabs extends Dashboard {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
-import { createJob, type Job, type StepOptions, type StepResult } from '../../sandbox/runner.mts';
+import { createJob, type Job, type StepOptions, type StepResult } from '../../mock/runner.mts';
 import { cleanup } from './cleanup';
 
 export const CLIENT_ID = 'client-1';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { parse } from 'yaml';
-import { ACTION_DIR, createJob, parseCommand, parseFileCommands } from '../../sandbox/runner.mts';
+import { ACTION_DIR, createJob, parseCommand, parseFileCommands } from '../../mock/runner.mts';
 import { cleanup } from './cleanup';
 
 /**

@@ -2,7 +2,7 @@
 const { STATE_started: started, INPUT_URL: url } = process.env;
 
 async function countLiveTokens() {
-  const response = await fetch(`${url}/sandbox/live-tokens`, {
+  const response = await fetch(`${url}/mock/live-tokens`, {
     signal: AbortSignal.timeout(10_000),
   });
   const { live } = await response.json();

@@ -4,10 +4,10 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
-import { type Dashboard, startDashboard } from '../sandbox/dashboard.mts';
-import { PRINTERS } from '../sandbox/fleet.mts';
-import { startPreFormServer } from '../sandbox/preform-server.mts';
-import { ACTION_DIR, parseFileCommands } from '../sandbox/runner.mts';
+import { type Dashboard, startDashboard } from '../mock/dashboard.mts';
+import { PRINTERS } from '../mock/fleet.mts';
+import { startPreFormServer } from '../mock/preform-server.mts';
+import { ACTION_DIR, parseFileCommands } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { listOf, PAGES, printer } from './support/web-api';
 
@@ -208,7 +208,7 @@ describe('PreFormServer', () => {
 });
 
 describe('started in the background', () => {
-  const SERVE = [join(ACTION_DIR, 'sandbox/serve.mts'), '--background'];
+  const SERVE = [join(ACTION_DIR, 'mock/serve.mts'), '--background'];
   const run = promisify(execFile);
 
   async function startInBackground(...args: string[]) {
@@ -251,6 +251,6 @@ describe('started in the background', () => {
     const { pid, url } = parseFileCommands(String(printed));
     cleanup(() => process.kill(Number(pid)));
     expect(() => process.kill(-Number(step.pid), 'SIGHUP')).toThrow('ESRCH');
-    expect((await fetch(`${url}/sandbox/live-tokens`)).status).toBe(200);
+    expect((await fetch(`${url}/mock/live-tokens`)).status).toBe(200);
   });
 });

@@ -51,7 +51,7 @@ export async function startDashboard(options: DashboardOptions = {}): Promise<Da
     const { method = '', headers } = request;
     // As Django behind a server that ends TLS builds the address that a client sees.
     const url = new URL(request.url ?? '', `${headers['x-forwarded-proto'] ?? 'http'}://${headers.host}`);
-    if (url.pathname === '/sandbox/live-tokens') return json(200, { live: oauth.liveTokens() });
+    if (url.pathname === '/mock/live-tokens') return json(200, { live: oauth.liveTokens() });
 
     requests.push(`${method} ${request.url}`);
     const retryAfter = admit();
