@@ -140,6 +140,12 @@ test('the table of dependencies names all of them, and nothing else', () => {
   expect([...listed].sort()).toEqual([...dependencies].sort());
 });
 
+test('no npm script needs another one before or after it, which npm leaves out where ignore-scripts is set', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const hooks = Object.keys(scripts).flatMap((name) => [`pre${name}`, `post${name}`]);
+  expect(Object.keys(scripts).filter((name) => hooks.includes(name))).toEqual([]);
+});
+
 test('every package in the lock file has an integrity value', () => {
   const { packages } = JSON.parse(read('package-lock.json')) as {
     packages: Record<string, { integrity?: string; link?: boolean }>;

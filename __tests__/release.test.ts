@@ -86,8 +86,10 @@ function run(script: string, args: string[], releases: Release[] = [], majorTag 
   return { status, stdout, output: stdout + stderr, calls: readFileSync(calls, 'utf8').split('\n') };
 }
 
-// The scripts run on GitHub's Linux.
-const onUnix = process.platform === 'win32' ? describe.skip : describe;
+function onUnix(script: string, tests: () => void): void {
+  if (process.platform === 'win32') describe.skip(`${script} (not run: it is for Linux and macOS)`, tests);
+  else describe(script, tests);
+}
 
 onUnix('.ci/release-notes', () => {
   test('prints what the changelog says of a version', () => {
