@@ -47,14 +47,6 @@ function table(document: string, heading: string): string[][] {
   );
 }
 
-const NONE = { missing: [] };
-
-/** What of the expected texts a file lacks, and which file that is. */
-function missing(file: string, text: string, expected: readonly string[]) {
-  const lacking = expected.filter((part) => !text.includes(part));
-  return lacking.length === 0 ? NONE : { file, missing: lacking };
-}
-
 /** What the code reads from inputs: what is given here, the defaults of action.yml, and an ID and a secret. */
 function readWith(given: Readonly<Record<string, string>>) {
   for (const [name, input] of Object.entries(action.inputs)) {
@@ -112,8 +104,10 @@ describe('action.yml', () => {
   });
 
   test('has its inputs in the troubleshooting, with their errors', () => {
-    const headings = read('docs/troubleshooting.md');
-    expect(missing('docs/troubleshooting.md', headings, Object.keys(action.inputs))).toEqual(NONE);
+    const explained = [...read('docs/troubleshooting.md').matchAll(/^### `Input (\S+) /gm)].map(([, name]) => name);
+    expect(explained).toEqual(
+      expect.arrayContaining(Object.keys(action.inputs).filter((name) => action.inputs[name]?.default)),
+    );
   });
 });
 
