@@ -82,7 +82,7 @@ interface Scope {
   shell?: string | undefined;
 }
 
-const THIS_ACTION = /^[\w-]+\/formlabs-dashboard-token@v1$/;
+const THIS_ACTION = 'your-org/formlabs-dashboard-token@v1';
 const KNOWN_KEYS = new Set(['id', 'name', 'if', 'uses', 'with', 'env', 'run', 'shell']);
 
 export async function runWorkflow(path: string, options: JobOptions = {}): Promise<JobRun> {
@@ -121,7 +121,7 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
         isTrue(evaluate(condition, { ...scope, env }, failed()));
       if (!runs) record({ name, outcome: 'skipped', outputs: {} }, scope, step.id);
       else if (step.run !== undefined) await runScript(name, step, scope, env);
-      else if (THIS_ACTION.test(step.uses ?? '')) await runThisAction(name, step, scope, env);
+      else if (step.uses === THIS_ACTION) await runThisAction(name, step, scope, env);
       else if (step.uses?.startsWith('./')) await runComposite(name, step, step.uses, scope, env);
       else runOther(name, step, scope);
     }
