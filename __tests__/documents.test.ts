@@ -13,6 +13,7 @@ interface Action {
   outputs: Record<string, { description: string }>;
 }
 interface Step {
+  run?: string;
   uses?: string;
   with?: Record<string, unknown>;
 }
@@ -289,6 +290,14 @@ describe('workflows that use the action name its inputs', () => {
     expect(usesOfTheAction(first)).toHaveLength(1);
     expect(Object.keys(parse(first) as Workflow)).toEqual(['name', 'on', 'permissions', 'jobs']);
   });
+});
+
+test('workflows install with .ci/install, which leaves out the Node from npm, but for the job that tests it', () => {
+  const jobs = files(/^\.github\/workflows\//).flatMap((path) =>
+    Object.entries((parse(read(path)) as Workflow).jobs ?? {}),
+  );
+  const others = jobs.filter(([, { steps = [] }]) => steps.some(({ run = '' }) => /\bnpm (ci|i|install)\b/.test(run)));
+  expect(others.map(([name]) => name)).toEqual(['test-from-node-20']);
 });
 
 const TEXTS = files(/\.(md|yml|mts|ts|json|cjs|js|svg)$|^\.ci\/|CODEOWNERS$/);
