@@ -1,9 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { ACTION_DIR } from '../mock/runner.mts';
+import { readInputs } from '../src/runner/inputs';
+import { projectFiles } from './support/files';
 import { runMain } from './support/job';
 import { startServer } from './support/scripted-server';
 
@@ -12,6 +13,7 @@ interface Action {
   outputs: Record<string, { description: string }>;
 }
 interface Step {
+  run?: string;
   uses?: string;
   with?: Record<string, unknown>;
 }
@@ -25,13 +27,8 @@ function read(path: string): string {
   return readFileSync(join(ACTION_DIR, path), 'utf8');
 }
 
-/** Every file of the project, as git knows it, without what is built or installed. */
 function files(ending: RegExp): string[] {
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-    cwd: ACTION_DIR,
-    encoding: 'utf8',
-  });
-  return listed.split('\n').filter((path) => ending.test(path) && existsSync(join(ACTION_DIR, path)));
+  return projectFiles().filter((path) => ending.test(path));
 }
 
 const action = parse(read('action.yml')) as Action;
@@ -51,13 +48,19 @@ function table(document: string, heading: string): string[][] {
   );
 }
 
-const NONE = { missing: [] };
-
-/** What of the expected texts a file lacks, and which file that is. */
-function missing(file: string, text: string, expected: readonly string[]) {
-  const lacking = expected.filter((part) => !text.includes(part));
-  return lacking.length === 0 ? NONE : { file, missing: lacking };
+/** What the code reads from inputs: what is given here, the defaults of action.yml, and an ID and a secret. */
+function readWith(given: Readonly<Record<string, string>>) {
+  for (const [name, input] of Object.entries(action.inputs)) {
+    process.env[`INPUT_${name.toUpperCase()}`] = given[name] ?? input.default ?? `a ${name}`;
+  }
+  jest.spyOn(process.stdout, 'write').mockReturnValue(true); // the command that masks the secret
+  return readInputs();
 }
+
+afterEach(() => {
+  jest.restoreAllMocks();
+  for (const name of Object.keys(process.env)) if (name.startsWith('INPUT_')) delete process.env[name];
+});
 
 describe('action.yml', () => {
   test('its inputs stand in the table of the README, with the same default and required flag', () => {
@@ -65,7 +68,7 @@ describe('action.yml', () => {
     const expected = Object.entries(action.inputs).map(([name, input]) => [
       `\`${name}\``,
       input.required ? 'yes' : 'no',
-      input.default === undefined ? '' : `\`${input.default}\``,
+      input.default ? `\`${input.default}\`` : '',
     ]);
     expect({ 'README.md, Inputs': rows }).toEqual({ 'README.md, Inputs': expected });
   });
@@ -85,11 +88,10 @@ describe('action.yml', () => {
   });
 
   test('its defaults are those of the code, which an empty input means', () => {
-    const code = read('src/runner/inputs.ts');
-    const expected = Object.entries(action.inputs)
-      .filter(([, input]) => input.default !== undefined)
-      .map(([name, input]) => `'${name}': '${input.default}'`);
-    expect(missing('DEFAULTS in src/runner/inputs.ts', code, expected)).toEqual(NONE);
+    const defaults = Object.entries(action.inputs).filter(([, input]) => input.default !== undefined);
+    for (const [name, input] of defaults) {
+      expect({ [name]: readWith({ [name]: '' }) }).toEqual({ [name]: readWith({ [name]: input.default ?? '' }) });
+    }
   });
 
   test('its outputs are what a step that ends well sets', async () => {
@@ -103,8 +105,10 @@ describe('action.yml', () => {
   });
 
   test('has its inputs in the troubleshooting, with their errors', () => {
-    const headings = read('docs/troubleshooting.md');
-    expect(missing('docs/troubleshooting.md', headings, Object.keys(action.inputs))).toEqual(NONE);
+    const explained = [...read('docs/troubleshooting.md').matchAll(/^### `Input (\S+) /gm)].map(([, name]) => name);
+    expect(explained).toEqual(
+      expect.arrayContaining(Object.keys(action.inputs).filter((name) => action.inputs[name]?.default)),
+    );
   });
 });
 
@@ -121,14 +125,20 @@ test('package.json, lock file, user agent and changelog name the same version', 
 });
 
 test('the table of dependencies names all of them, and nothing else', () => {
-  const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
-  const dependencies = ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap((kind) =>
-    Object.keys(manifest[kind] ?? {}),
+  const manifests = files(/(^|\/)package\.json$/).map((path) => JSON.parse(read(path)));
+  const dependencies = manifests.flatMap((manifest: Record<string, Record<string, string>>) =>
+    ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap((kind) => Object.keys(manifest[kind] ?? {})),
   );
   const listed = table(read('CONTRIBUTING.md'), 'Dependencies').flatMap(([names = '']) =>
     [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
   );
   expect([...listed].sort()).toEqual([...dependencies].sort());
+});
+
+test('no npm script needs another one before or after it, which npm leaves out where ignore-scripts is set', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const hooks = Object.keys(scripts).flatMap((name) => [`pre${name}`, `post${name}`]);
+  expect(Object.keys(scripts).filter((name) => hooks.includes(name))).toEqual([]);
 });
 
 test('every package in the lock file has an integrity value', () => {
@@ -198,7 +208,7 @@ describe('every command in a document exists', () => {
   test('and every npm script stands in CONTRIBUTING.md', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
     // Those that another one runs are not meant to be run by hand.
-    const own = Object.keys(scripts).filter((name) => !/^pre|^build:/.test(name));
+    const own = Object.keys(scripts).filter((name) => !/^build:/.test(name));
     expect(commands('CONTRIBUTING.md').scripts).toEqual(expect.arrayContaining(own));
   });
 });
@@ -280,6 +290,14 @@ describe('workflows that use the action name its inputs', () => {
     expect(usesOfTheAction(first)).toHaveLength(1);
     expect(Object.keys(parse(first) as Workflow)).toEqual(['name', 'on', 'permissions', 'jobs']);
   });
+});
+
+test('workflows install with .ci/install, which leaves out the Node from npm, but for the job that tests it', () => {
+  const jobs = files(/^\.github\/workflows\//).flatMap((path) =>
+    Object.entries((parse(read(path)) as Workflow).jobs ?? {}),
+  );
+  const others = jobs.filter(([, { steps = [] }]) => steps.some(({ run = '' }) => /\bnpm (ci|i|install)\b/.test(run)));
+  expect(others.map(([name]) => name)).toEqual(['test-from-node-20']);
 });
 
 const TEXTS = files(/\.(md|yml|mts|ts|json|cjs|js|svg)$|^\.ci\/|CODEOWNERS$/);

