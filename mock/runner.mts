@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 
 /** The root folder of the action. */
@@ -155,7 +155,7 @@ export function createJob({ action: folder, node = process.execPath, masks = new
 }
 
 export function readAction(folder = ''): Action {
-  const path = join(ACTION_DIR, folder);
+  const path = resolve(ACTION_DIR, folder);
   const { inputs = {}, runs } = parse(readFileSync(join(path, 'action.yml'), 'utf8')) as {
     inputs?: Record<string, { default?: string }>;
     runs: Record<StepName, string>;
