@@ -18,6 +18,7 @@ const USAGE = 'Usage: npm run bench -- [--rounds 150]';
 /** Memory is measured in rounds of its own, since asking for it takes time. A few will do: it hardly varies. */
 const MEMORY_ROUNDS = 5;
 
+const CLIENT_ID = 'bench-client';
 const SECRET = 'bench-secret';
 
 const action = readAction();
@@ -128,7 +129,7 @@ function createRunner(tempDir: string, cert: string, apiUrl: string) {
   return (arm: Arm, withMemory = false): Run => {
     const files = createStepFiles(fileNamed('files'));
     const nodeArgs = [...(withMemory ? ['--require', probe] : []), ...arm.nodeArgs];
-    const inputs = { 'client-id': 'bench-client', 'client-secret': SECRET, 'api-url': apiUrl };
+    const inputs = { 'client-id': CLIENT_ID, 'client-secret': SECRET, 'api-url': apiUrl };
     const env = {
       PATH: process.env['PATH'],
       NODE_EXTRA_CA_CERTS: ca,
