@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
-import { ACTION_DIR, parseFileCommands, type StepName } from '../mock/runner.mts';
+import { ACTION_DIR, createJob, type JobOptions, type StepName } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
-import { expectRed, inputsFor, runMain } from './support/job';
+import { expectGreen, expectRed, inputsFor, runMain } from './support/job';
 import { startServer, TOKEN } from './support/scripted-server';
 
 const DIST = join(ACTION_DIR, 'dist');
@@ -25,23 +25,19 @@ function newFolder(): string {
   return folder;
 }
 
-/** Runs both steps of a job that goes well, with a Node and a copy of dist of one's own. */
-async function runJob(node: string, dist: string): Promise<void> {
+/** Runs both steps of a job that goes well, with a Node or a copy of the action of one's own. */
+async function runJob(options: JobOptions): Promise<void> {
   const server = await startServer();
-  const files = newFolder();
-  const [GITHUB_STATE, GITHUB_OUTPUT] = [join(files, 'state'), join(files, 'output')];
-  for (const file of [GITHUB_STATE, GITHUB_OUTPUT]) writeFileSync(file, '');
-  const inputs = Object.entries(inputsFor(server)).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]);
-  const env = { SystemRoot: process.env['SystemRoot'], GITHUB_STATE, GITHUB_OUTPUT, ...Object.fromEntries(inputs) };
+  const job = createJob(options);
+  cleanup(job.end);
 
-  const main = await run(node, [join(dist, 'main/index.js')], { env });
-  expect(main.stdout).toMatch(/^Available as output `token`/m);
+  const main = await job.run('main', { inputs: inputsFor(server) });
+  expectGreen(main);
   expect(main.stderr).toBe('');
-  expect(parseFileCommands(readFileSync(GITHUB_OUTPUT, 'utf8'))).toMatchObject({ token: TOKEN });
+  expect(main.outputs).toMatchObject({ token: TOKEN });
 
-  const { state } = parseFileCommands(readFileSync(GITHUB_STATE, 'utf8'));
-  const post = await run(node, [join(dist, 'post/index.js')], { env: { ...env, STATE_state: state } });
-  expect(post.stdout).toMatch(/^Revoked the access token/m);
+  const post = await job.run('post', { inputs: inputsFor(server) });
+  expectGreen(post);
   expect(post.stderr).toBe('');
   expect(server.revoked).toEqual([TOKEN]);
 }
@@ -70,8 +66,8 @@ describe('dist', () => {
   test('runs below a package.json that says that all modules are ES modules', async () => {
     const folder = newFolder();
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
-    cpSync(DIST, join(folder, 'dist'), { recursive: true });
-    await runJob(process.execPath, join(folder, 'dist'));
+    for (const part of ['action.yml', 'dist']) cpSync(join(ACTION_DIR, part), join(folder, part), { recursive: true });
+    await runJob({ action: folder });
   });
 });
 
@@ -137,7 +133,7 @@ const node20 = await findNode20();
 describe('older Nodes', () => {
   const name = 'on Node 20 a whole job goes well';
   if (node20 === undefined) test.skip(`${name} (not run: no Node 20 is on the PATH)`, () => {});
-  else test(name, () => runJob(node20, DIST));
+  else test(name, () => runJob({ node: node20 }));
 
   test('on one that is too old, the error says so', async () => {
     const server = await startServer();

@@ -193,3 +193,11 @@ test('npm start tells a whole job and ends well', async () => {
   expect(stdout).toContain('The token is refused now (401).');
   expect(stdout).toContain('Tokens issued: 1. Tokens alive: 0.');
 });
+
+test('npm start -- --brief shows nothing of the printers, and --node runs the steps with another Node', async () => {
+  const args = [join(ACTION_DIR, 'mock/start.mts'), '--brief', '--node', process.execPath];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  expect(stdout).toContain(`The steps run on Node ${process.version}`);
+  expect(stdout).toContain('The token is accepted (200).');
+  expect(stdout).not.toMatch(/Form4|Prototyping|IDLE/);
+});

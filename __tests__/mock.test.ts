@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { describe, expect, test } from '@jest/globals';
 import { type Dashboard, startDashboard } from '../mock/dashboard.mts';
 import { PRINTERS } from '../mock/fleet.mts';
 import { startPreFormServer } from '../mock/preform-server.mts';
-import { ACTION_DIR, parseFileCommands } from '../mock/runner.mts';
+import { ACTION_DIR } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { listOf, PAGES, printer } from './support/web-api';
 
@@ -207,50 +207,21 @@ describe('PreFormServer', () => {
   });
 });
 
-describe('started in the background', () => {
-  const SERVE = [join(ACTION_DIR, 'mock/serve.mts'), '--background'];
-  const run = promisify(execFile);
-
-  async function startInBackground(...args: string[]) {
-    const env = { ...process.env, GITHUB_ACTIONS: 'true' };
-    const { stdout, stderr } = await run(process.execPath, [...SERVE, ...args], { env });
-    const outputs = parseFileCommands(stdout);
-    cleanup(() => process.kill(Number(outputs['pid'])));
-    return { outputs, stderr };
+describe('npm run sandbox', () => {
+  function serve(...args: string[]): Promise<unknown> {
+    return promisify(execFile)(process.execPath, [join(ACTION_DIR, 'mock/serve.mts'), ...args]).catch(
+      (error: unknown) => error,
+    );
   }
 
-  test('it answers when the command has ended, and leaves what an action needs as outputs', async () => {
-    const { outputs, stderr } = await startInBackground();
-    expect(stderr).toBe(`::add-mask::${outputs['client-secret']}\n`);
-    const form = {
-      grant_type: 'client_credentials',
-      client_id: outputs['client-id'] ?? '',
-      client_secret: outputs['client-secret'] ?? '',
-    };
-    expect((await post({ url: outputs['url'] ?? '' }, TOKEN, form)).status).toBe(200);
-  });
-
   test('a port that is taken is an error at once', async () => {
-    const { url } = await embedded();
-    const { port } = new URL(url);
-    const failure = await startInBackground('--port', port).catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: 1, stdout: '' });
-    expect(Object(failure).stderr).toContain(`address already in use 127.0.0.1:${port}`);
+    const { port } = new URL((await embedded()).url);
+    const stderr = expect.stringContaining(`address already in use 127.0.0.1:${port}`);
+    expect(await serve('--port', port)).toMatchObject({ code: 1, stderr });
   });
 
   test('a wrong option is an error at once', async () => {
-    const failure = await startInBackground('--port', 'x').catch((error: unknown) => error);
-    expect(Object(failure).stderr).toContain('--port is not a whole number');
-  });
-
-  const unix = process.platform === 'win32' ? test.skip : test;
-  unix('it lives on when the terminal of its step hangs up', async () => {
-    // As a runner that gives each step a terminal: what the step started is in its process group.
-    const step = spawn(process.execPath, SERVE, { detached: true });
-    const [[printed]] = await Promise.all([once(step.stdout, 'data'), once(step, 'exit')]);
-    const { pid, url } = parseFileCommands(String(printed));
-    cleanup(() => process.kill(Number(pid)));
-    expect(() => process.kill(-Number(step.pid), 'SIGHUP')).toThrow('ESRCH');
-    expect((await fetch(`${url}/mock/live-tokens`)).status).toBe(200);
+    const stderr = expect.stringContaining('--port is not a whole number');
+    expect(await serve('--port', 'x')).toMatchObject({ code: 1, stderr });
   });
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 
 /** The root folder of the action. */
@@ -9,9 +9,20 @@ export const ACTION_DIR = join(import.meta.dirname, '..');
 
 export type StepName = 'main' | 'post';
 
+type Values = Readonly<Record<string, string>>;
+
+export interface JobOptions {
+  /** The folder of the action, such as `mock`; the root, unless given. */
+  action?: string;
+  /** The Node that runs its steps; the one that runs this, unless given. */
+  node?: string | undefined;
+  /** What the job masks already. What its steps mask is added. */
+  masks?: Set<string>;
+}
+
 export interface StepOptions {
   /** The `with:` block; the defaults of action.yml are added, as the runner does. */
-  inputs?: Readonly<Record<string, string>>;
+  inputs?: Values;
   /** More environment variables; undefined takes one away. */
   env?: Readonly<Record<string, string | undefined>>;
   /** As with debug logging on. */
@@ -36,7 +47,7 @@ export interface StepResult {
   annotations: readonly Annotation[];
   /** The names of all commands, in the order of their appearance. */
   commands: readonly string[];
-  outputs: Readonly<Record<string, string>>;
+  outputs: Values;
   /** From start to end of the process, in milliseconds. */
   ms: number;
 }
@@ -46,11 +57,11 @@ export interface RunningStep {
   done: Promise<StepResult>;
 }
 
-/** A job that uses the action once: its masks and its state live as long as it does. */
+/** A job that uses an action once: its masks and its state live as long as it does. */
 export interface Job {
   /** Where the runner keeps its files. */
   tempDir: string;
-  state: Readonly<Record<string, string>>;
+  state: Values;
   masks: ReadonlySet<string>;
   start: (step: StepName, options?: StepOptions) => RunningStep;
   run: (step: StepName, options?: StepOptions) => Promise<StepResult>;
@@ -59,10 +70,20 @@ export interface Job {
   end: () => void;
 }
 
-const action = parse(readFileSync(join(ACTION_DIR, 'action.yml'), 'utf8')) as {
-  inputs: Record<string, { default?: string }>;
-  runs: Record<StepName, string>;
-};
+/** An action, as its action.yml has it. */
+export interface Action {
+  /** The file that Node runs for a step. */
+  script: (step: StepName) => string;
+  /** What a step finds in its environment of inputs, with the defaults added, and of state. */
+  environment: (inputs?: Values, state?: Values) => Record<string, string>;
+}
+
+/** The files in which one step leaves values for the runner. */
+export interface StepFiles {
+  /** Where the step finds them. */
+  env: Record<string, string>;
+  read: () => { outputs: Record<string, string>; state: Record<string, string>; summary: string };
+}
 
 /** The commands that the runner knows (actions/runner, ActionCommandManager.cs). */
 const COMMANDS = new Set(
@@ -72,36 +93,28 @@ const COMMANDS = new Set(
   ).split(' '),
 );
 
-/** Does for one use of the action what the Actions runner does, and no more than that. */
-export function createJob(): Job {
+/** Does for one use of an action what the Actions runner does, and no more than that. */
+export function createJob({ action: folder, node = process.execPath, masks = new Set() }: JobOptions = {}): Job {
+  const action = readAction(folder);
   const tempDir = mkdtempSync(join(tmpdir(), 'formlabs-dashboard-token-'));
-  const masks = new Set<string>();
   const state: Record<string, string> = {};
   let steps = 0;
 
-  const mask = (text: string) =>
-    [...masks].sort((a, b) => b.length - a.length).reduce((masked, m) => masked.replaceAll(m, '***'), text);
+  const mask = (text: string) => maskAll(text, masks);
 
   const start = (step: StepName, options: StepOptions = {}): RunningStep => {
-    const files = join(tempDir, String(steps++));
-    mkdirSync(files);
-    const stateFile = join(files, 'state');
-    const outputFile = join(files, 'output');
-    writeFileSync(stateFile, '');
-    writeFileSync(outputFile, '');
+    const files = createStepFiles(join(tempDir, String(steps++)));
 
     const startedAt = performance.now();
-    const child = spawn(process.execPath, [...(options.nodeArgs ?? []), join(ACTION_DIR, action.runs[step])], {
+    const child = spawn(node, [...(options.nodeArgs ?? []), action.script(step)], {
       cwd: tempDir,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...ownEnvironment(),
-        GITHUB_STATE: stateFile,
-        GITHUB_OUTPUT: outputFile,
+        ...files.env,
         RUNNER_TEMP: tempDir,
         ...(options.debug ? { RUNNER_DEBUG: '1' } : {}),
-        ...prefixed('INPUT_', { ...defaults(), ...options.inputs }, (name) => name.replaceAll(' ', '_').toUpperCase()),
-        ...(step === 'post' ? prefixed('STATE_', state) : {}),
+        ...action.environment(options.inputs, step === 'post' ? state : {}),
         ...options.env,
       },
     });
@@ -118,10 +131,10 @@ export function createJob(): Job {
       child.once('close', (exitCode, signal) => {
         const ms = performance.now() - startedAt;
         try {
-          Object.assign(state, parseFileCommands(readFileSync(stateFile, 'utf8')));
-          const outputs = parseFileCommands(readFileSync(outputFile, 'utf8'));
+          const left = files.read();
+          Object.assign(state, left.state);
           const raw = stdout + stderr;
-          resolve({ exitCode, signal, raw, stderr, outputs, ms, ...readLog(raw, masks, mask) });
+          resolve({ exitCode, signal, raw, stderr, outputs: left.outputs, ms, ...readLog(raw, masks) });
         } catch (error) {
           reject(error);
         }
@@ -138,6 +151,38 @@ export function createJob(): Job {
     start,
     run: (step, options) => start(step, options).done,
     end: () => rmSync(tempDir, { recursive: true, force: true, maxRetries: 5 }),
+  };
+}
+
+export function readAction(folder = ''): Action {
+  const path = resolve(ACTION_DIR, folder);
+  const { inputs = {}, runs } = parse(readFileSync(join(path, 'action.yml'), 'utf8')) as {
+    inputs?: Record<string, { default?: string }>;
+    runs: Record<StepName, string>;
+  };
+  const defaults = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.default ?? '']));
+  return {
+    script: (step) => join(path, runs[step]),
+    environment: (given = {}, state = {}) => ({
+      ...prefixed('INPUT_', { ...defaults, ...given }, (name) => name.replaceAll(' ', '_').toUpperCase()),
+      ...prefixed('STATE_', state),
+    }),
+  };
+}
+
+/** Makes a folder with the files of one step, all of them empty. */
+export function createStepFiles(folder: string): StepFiles {
+  mkdirSync(folder, { recursive: true });
+  const [output, state, summary] = [join(folder, 'output'), join(folder, 'state'), join(folder, 'summary')];
+  for (const file of [output, state, summary]) writeFileSync(file, '');
+  const read = (file: string) => readFileSync(file, 'utf8');
+  return {
+    env: { GITHUB_OUTPUT: output, GITHUB_STATE: state, GITHUB_STEP_SUMMARY: summary },
+    read: () => ({
+      outputs: parseFileCommands(read(output)),
+      state: parseFileCommands(read(state)),
+      summary: read(summary),
+    }),
   };
 }
 
@@ -176,7 +221,9 @@ export function parseCommand(line: string): { name: string; data: string } | und
   return undefined;
 }
 
-function readLog(raw: string, masks: Set<string>, mask: (text: string) => string) {
+/** Reads what a step printed: carries its commands out, and masks the rest. */
+export function readLog(raw: string, masks: Set<string>): Pick<StepResult, 'log' | 'annotations' | 'commands'> {
+  const mask = (text: string) => maskAll(text, masks);
   const log: string[] = [];
   const annotations: Annotation[] = [];
   const commands: string[] = [];
@@ -198,17 +245,17 @@ function readLog(raw: string, masks: Set<string>, mask: (text: string) => string
   return { log, annotations, commands };
 }
 
+function maskAll(text: string, masks: ReadonlySet<string>): string {
+  return [...masks].sort((a, b) => b.length - a.length).reduce((masked, m) => masked.replaceAll(m, '***'), text);
+}
+
 function unescapeData(data: string): string {
   return data.replaceAll('%0D', '\r').replaceAll('%0A', '\n').replaceAll('%25', '%');
 }
 
-function defaults(): Record<string, string> {
-  return Object.fromEntries(Object.entries(action.inputs).map(([name, input]) => [name, input.default ?? '']));
-}
-
 function prefixed(
   prefix: string,
-  values: Readonly<Record<string, string>>,
+  values: Values,
   spell: (name: string) => string = (name) => name,
 ): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${spell(name)}`, value]));

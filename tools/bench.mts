@@ -1,10 +1,10 @@
 import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
-import { ACTION_DIR, parseFileCommands } from '../mock/runner.mts';
+import { ACTION_DIR, createStepFiles, readAction } from '../mock/runner.mts';
 import { readNumbers } from './options.mts';
 
 /**
@@ -18,7 +18,10 @@ const USAGE = 'Usage: npm run bench -- [--rounds 150]';
 /** Memory is measured in rounds of its own, since asking for it takes time. A few will do: it hardly varies. */
 const MEMORY_ROUNDS = 5;
 
+const CLIENT_ID = 'bench-client';
 const SECRET = 'bench-secret';
+
+const action = readAction();
 
 /**
  * Loaded before the script of a memory round. Linux counts the memory of the process that started this
@@ -97,19 +100,20 @@ function listArms(run: (arm: Arm) => Run): Arm[] {
   const arm = (name: string, nodeArgs: string[], worked: Arm['worked']): Arm => {
     return { name, nodeArgs, worked, ms: [], kib: [] };
   };
-  const dist = (step: string) => [join(ACTION_DIR, 'dist', step, 'index.js')];
   const gotToken = ({ stdout, state, outputs }: Run) =>
     /^bench-\d+$/.test(outputs['token'] ?? '') &&
     JSON.stringify(state).includes(outputs['token'] ?? '') &&
     stdout.startsWith('::add-mask::');
 
-  const main = arm('main', dist('main'), gotToken);
-  const post = arm('post', dist('post'), ({ stdout }) => /^Revoked the access token/m.test(stdout));
+  const main = arm('main', [action.script('main')], gotToken);
+  const post = arm('post', [action.script('post')], ({ stdout }) => /^Revoked the access token/m.test(stdout));
   return [
     arm('floor', [join(import.meta.dirname, 'floor.cjs')], gotToken),
     main,
     { ...post, state: run(main).state },
-    arm('post, nothing to revoke', dist('post'), ({ stdout }) => stdout.startsWith('There is no access token')),
+    arm('post, nothing to revoke', [action.script('post')], ({ stdout }) =>
+      stdout.startsWith('There is no access token'),
+    ),
     arm('node -e 0', ['-e', '0'], ({ stdout }) => stdout === ''),
   ];
 }
@@ -119,27 +123,18 @@ function createRunner(tempDir: string, cert: string, apiUrl: string) {
   const fileNamed = (name: string) => join(tempDir, name);
   const ca = fileNamed('ca.pem');
   const probe = fileNamed('memory-probe.cjs');
-  const stateFile = fileNamed('state');
-  const outputFile = fileNamed('output');
   writeFileSync(ca, cert);
   writeFileSync(probe, MEMORY_PROBE);
 
   return (arm: Arm, withMemory = false): Run => {
-    writeFileSync(stateFile, '');
-    writeFileSync(outputFile, '');
+    const files = createStepFiles(fileNamed('files'));
     const nodeArgs = [...(withMemory ? ['--require', probe] : []), ...arm.nodeArgs];
-    const state = Object.entries(arm.state ?? {}).map(([name, value]) => [`STATE_${name}`, value]);
+    const inputs = { 'client-id': CLIENT_ID, 'client-secret': SECRET, 'api-url': apiUrl };
     const env = {
       PATH: process.env['PATH'],
       NODE_EXTRA_CA_CERTS: ca,
-      GITHUB_STATE: stateFile,
-      GITHUB_OUTPUT: outputFile,
-      'INPUT_CLIENT-ID': 'bench-client',
-      'INPUT_CLIENT-SECRET': SECRET,
-      'INPUT_API-URL': apiUrl,
-      'INPUT_SKIP-TOKEN-REVOKE': 'false',
-      'INPUT_TIMEOUT-SECONDS': '60',
-      ...Object.fromEntries(state),
+      ...files.env,
+      ...action.environment(inputs, arm.state),
     };
     const startedAt = performance.now();
     const { status, output, stdout, stderr, error } = spawnSync(process.execPath, nodeArgs, {
@@ -150,8 +145,7 @@ function createRunner(tempDir: string, cert: string, apiUrl: string) {
     const ms = performance.now() - startedAt;
     const run = {
       stdout,
-      state: parseFileCommands(readFileSync(stateFile, 'utf8')),
-      outputs: parseFileCommands(readFileSync(outputFile, 'utf8')),
+      ...files.read(),
       ms,
       kib: Number(output?.[3] ?? Number.NaN),
     };

@@ -49,7 +49,7 @@ function runStart(): string[] {
     FORCE_COLOR: undefined,
     FORMLABS_CLIENT_ID: undefined,
   };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(ACTION_DIR, 'sandbox', 'start.mts')], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(ACTION_DIR, 'mock', 'start.mts')], {
     env,
     encoding: 'utf8',
   });

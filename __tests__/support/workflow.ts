@@ -3,19 +3,19 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { parse } from 'yaml';
-import { ACTION_DIR, createJob, parseCommand, parseFileCommands } from '../../mock/runner.mts';
+import { ACTION_DIR, createJob, createStepFiles, readLog } from '../../mock/runner.mts';
 import { cleanup } from './cleanup';
 
 /**
  * Runs the one job of a workflow as the Actions runner does: its steps as they stand in the file, scripts
- * in a real shell, this action from its bundle with its post step at the end. It knows what the examples
- * use, and throws at anything else rather than leave it out.
+ * in a real shell, the actions of this repository with their post steps at the end. It knows what the
+ * examples use, and throws at anything else rather than leave it out.
  */
 export interface JobRun {
   conclusion: 'success' | 'failure';
   /** Main and post steps, in the order in which they ran. */
   steps: readonly StepRun[];
-  /** What all steps printed, masked. */
+  /** What all steps printed, masked by what was masked by then. */
   log: string;
   /** The secrets that were masked. */
   masks: ReadonlySet<string>;
@@ -41,7 +41,7 @@ export interface JobOptions {
   machine?: Values;
   /** A folder with commands that come before those of the machine. */
   commands?: string;
-  /** Arguments for the Node that runs the action. */
+  /** Arguments for the Node that runs the actions. */
   nodeArgs?: readonly string[];
   /** What stands in for the actions of others. */
   actions?: Readonly<Record<string, (inputs: Values, workspace: string) => unknown>>;
@@ -82,7 +82,11 @@ interface Scope {
   shell?: string | undefined;
 }
 
-const THIS_ACTION = 'your-org/formlabs-dashboard-token@v1';
+/** The actions of this repository, and the folder of each. */
+const OWN_ACTIONS = new Map([
+  ['your-org/formlabs-dashboard-token@v1', ''],
+  ['your-org/formlabs-dashboard-token/mock@v1', 'mock'],
+]);
 const KNOWN_KEYS = new Set(['id', 'name', 'if', 'uses', 'with', 'env', 'run', 'shell']);
 
 export async function runWorkflow(path: string, options: JobOptions = {}): Promise<JobRun> {
@@ -94,13 +98,12 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
   cleanup(() => rmSync(temp, { recursive: true, force: true }));
   const workspace = join(temp, 'workspace');
   mkdirSync(workspace);
-  const summaryFile = join(temp, 'summary.md');
-  writeFileSync(summaryFile, '');
 
   const ran: StepRun[] = [];
   const lines: string[] = [];
   const masks = new Set(Object.values(options.secrets ?? {}));
   const posts: (() => Promise<void>)[] = [];
+  let summary = '';
   let files = 0;
   const failed = () => ran.some(({ outcome }) => outcome === 'failure');
 
@@ -121,7 +124,7 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
         isTrue(evaluate(condition, { ...scope, env }, failed()));
       if (!runs) record({ name, outcome: 'skipped', outputs: {} }, scope, step.id);
       else if (step.run !== undefined) await runScript(name, step, scope, env);
-      else if (step.uses === THIS_ACTION) await runThisAction(name, step, scope, env);
+      else if (OWN_ACTIONS.has(step.uses ?? '')) await runOwnAction(name, step, scope, env);
       else if (step.uses?.startsWith('./')) await runComposite(name, step, step.uses, scope, env);
       else runOther(name, step, scope);
     }
@@ -131,9 +134,8 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
     const shell = step.shell ?? scope.shell;
     if (shell !== undefined && shell !== 'bash') throw new Error(`This runner has no ${shell}.`);
     const script = join(temp, `${files++}.sh`);
-    const outputFile = join(temp, `${files++}.output`);
+    const stepFiles = createStepFiles(join(temp, `${files++}`));
     writeFileSync(script, substitute(step.run ?? '', scope));
-    writeFileSync(outputFile, '');
     const args = shell === 'bash' ? ['--noprofile', '--norc', '-eo', 'pipefail'] : ['-e'];
     const { exitCode, output } = await ended(
       spawn('bash', [...args, script], {
@@ -147,34 +149,29 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
             .join(delimiter),
           ...env,
           GITHUB_ACTIONS: 'true',
-          GITHUB_OUTPUT: outputFile,
-          GITHUB_STEP_SUMMARY: summaryFile,
+          ...stepFiles.env,
           GITHUB_WORKSPACE: workspace,
           RUNNER_TEMP: temp,
         },
       }),
     );
-    for (const line of output.split('\n')) {
-      const command = parseCommand(line);
-      if (command?.name === 'add-mask') masks.add(command.data);
-      else if (line !== '') lines.push(line);
-    }
+    lines.push(...readLog(output, masks).log);
     const outcome = exitCode === 0 ? 'success' : 'failure';
-    const outputs = parseFileCommands(readFileSync(outputFile, 'utf8'));
-    record({ name, outcome, outputs }, scope, step.id);
+    const left = stepFiles.read();
+    summary += left.summary;
+    record({ name, outcome, outputs: left.outputs }, scope, step.id);
   }
 
-  async function runThisAction(name: string, step: Step, scope: Scope, env: Values): Promise<void> {
-    const job = createJob();
+  async function runOwnAction(name: string, step: Step, scope: Scope, env: Values): Promise<void> {
+    const job = createJob({ action: OWN_ACTIONS.get(step.uses ?? '') ?? '', masks });
     cleanup(job.end);
     const run = async (phase: 'main' | 'post') => {
       // Evaluated anew for the post step, as the runner does.
       const inputs = fillIn(step.with, scope);
       const { nodeArgs = [] } = options;
       const machine = { ...options.machine, ...env };
-      const { exitCode, outputs, raw } = await job.run(phase, { inputs, nodeArgs, env: machine });
-      lines.push(...raw.split('\n').filter((line) => parseCommand(line)?.name !== 'add-mask'));
-      for (const mask of job.masks) masks.add(mask);
+      const { exitCode, outputs, log } = await job.run(phase, { inputs, nodeArgs, env: machine });
+      lines.push(...log);
       return { outcome: exitCode === 0 ? 'success' : 'failure', outputs } as const;
     };
     posts.push(async () => {
@@ -224,13 +221,12 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
   await runSteps(job.steps, scope);
   for (const post of posts.reverse()) await post();
 
-  const log = [...masks].reduce((text, mask) => text.replaceAll(mask, '***'), lines.join('\n'));
   return {
     conclusion: failed() ? 'failure' : 'success',
     steps: ran,
-    log,
+    log: lines.join('\n'),
     masks,
-    summary: readFileSync(summaryFile, 'utf8'),
+    summary,
     workspace,
   };
 }
