@@ -8,6 +8,7 @@ import { type Dashboard, type DashboardOptions, startDashboard } from '../mock/d
 import { PRINTERS } from '../mock/fleet.mts';
 import { startPreFormServer } from '../mock/preform-server.mts';
 import { ACTION_DIR, parseFileCommands } from '../mock/runner.mts';
+import { RESOURCES } from '../mock/web-api.mts';
 import { cleanup } from './support/cleanup';
 import { hang, issue, json } from './support/scripted-server';
 import { faults } from './support/web-api';
@@ -372,6 +373,18 @@ describe('a script', () => {
   });
 });
 
+test('npm run sandbox says where it is, and what can be read with which parameters', async () => {
+  const child = spawn(process.execPath, [join(ACTION_DIR, 'mock/serve.mts')]);
+  cleanup(() => child.kill());
+  const printed = String(await once(child.stdout, 'data'));
+  for (const { path, parameters } of RESOURCES.filter(({ read }) => read)) {
+    const line = printed.split('\n').find((text) => text.trim().split(/\s/)[0] === path);
+    expect(line?.match(/[a-z_]+(?=,|$)/g) ?? []).toEqual(parameters);
+  }
+  const url = /api-url: +(\S+)/.exec(printed)?.[1];
+  expect(await (await fetch(`${url}/mock/live-tokens`)).json()).toEqual({ live: 0 });
+});
+
 describe('PreFormServer', () => {
   async function both() {
     const dashboard = await mockDashboard();
@@ -388,7 +401,7 @@ describe('PreFormServer', () => {
     return { dashboard, server, send, file };
   }
 
-  test('takes a live token of the sandbox and no other', async () => {
+  test('takes a live token of the mock Dashboard and no other', async () => {
     const { dashboard, server, send } = await both();
     expect((await send('/login/', { access_token: 'no' })).status).toBe(400);
     const token = await newToken(dashboard);

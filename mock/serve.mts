@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { wholeNumber } from '../tools/options.mts';
 import { startDashboard } from './dashboard.mts';
+import { API, RESOURCES } from './web-api.mts';
 
 /**
- * `npm run sandbox`: the embedded Dashboard alone, until it is stopped. With `--background`, for a
+ * `npm run sandbox`: the mock Dashboard alone, until it is stopped. With `--background`, for a
  * workflow, the command ends as soon as the Dashboard answers, and prints what the next steps need in
  * the form of GITHUB_OUTPUT.
  */
@@ -75,7 +76,20 @@ async function startHere(options: ReturnType<typeof readOptions>): Promise<void>
 
   client-id:      ${clientId}
   client-secret:  ${clientSecret}
-  api-url:        ${url}`);
+  api-url:        ${url}
+
+With a token, GET ${url}${API} plus
+
+${listReads()}
+
+How each parameter is read: mock/README.md. What writes is not there and answers 501.`);
+}
+
+/** One line for each path that can be read, with its query parameters. */
+function listReads(): string {
+  const reads = RESOURCES.filter(({ read }) => read);
+  const width = Math.max(...reads.map(({ path }) => path.length));
+  return reads.map(({ path, parameters }) => `  ${path.padEnd(width)}  ${parameters.join(', ')}`.trimEnd()).join('\n');
 }
 
 try {

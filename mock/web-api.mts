@@ -6,20 +6,8 @@ import { CARTRIDGES, EVENTS, GROUPS, PRINTERS, PRINTS, queueOf, TANKS } from './
  * The operations of Formlabs' Web API (0.8.1), but for those of OAuth. All that read are here. Those that
  * write are known, and answer 501.
  *
- * The description says of a query parameter its name and its type, and no more. What is decided here:
- *
- * - A text is matched as a whole, with its case. Only `name` may be a part of the name, in any case.
- * - `material` is the material's code, `printer`, `tank` and `cartridge` are serials, `print_run` is a GUID.
- *   One that nothing has gives an empty list.
- * - `status` is one of those that the description lists.
- * - `machine_type_id` is of the print's printer. Several may be repeated or parted by commas: any of them.
- * - A date is that of `created_at`. `date` is this very moment; `date__gt` and `date__lt` leave it out.
- *   Without an offset it is in UTC, and without a time it is midnight.
- * - Several parameters all have to hold. Of one that is repeated the last counts.
- * - `per_page` is at most 10, which is also the default, so that there is more than one page to read.
- *   A page behind the last one is not found.
- * - A value that can't be one, an empty one included, is a 400 that names the parameter.
- * - A parameter that the operation does not have is ignored, as Django does.
+ * The description says of a query parameter its name and its type, and no more. What else it means is
+ * decided here, and listed for those who use it in README.md.
  */
 export interface Resource {
   /** Below the API's base path, with the name of what varies in braces. */
@@ -40,41 +28,42 @@ type Parse<Meaning> = (value: string, all: readonly string[]) => Meaning | strin
 type Filter<Item> = Parse<Test<Item>>;
 type Filters<Item> = Readonly<Record<string, Filter<Item>>>;
 
-const is =
-  <Item,>(read: (item: Item) => string | null | undefined): Filter<Item> =>
-  (value) =>
-  (item) =>
-    read(item) === value;
+/** Equal, with its case. A value that nothing has finds nothing. */
+function is<Item>(read: (item: Item) => string | null | undefined): Filter<Item> {
+  return (value) => (item) => read(item) === value;
+}
 
-const isAnyOf =
-  <Item,>(read: (item: Item) => string): Filter<Item> =>
-  (_value, all) => {
+/** For a parameter that is an array: its values may be repeated, or parted by commas. */
+function isAnyOf<Item>(read: (item: Item) => string): Filter<Item> {
+  return (_value, all) => {
     const wanted = all.flatMap((value) => value.split(','));
     return (item) => wanted.includes(read(item));
   };
+}
 
-const contains =
-  <Item,>(read: (item: Item) => string): Filter<Item> =>
-  (value) =>
-  (item) =>
-    read(item).toLowerCase().includes(value.toLowerCase());
+/** A part of it, in any case. */
+function contains<Item>(read: (item: Item) => string): Filter<Item> {
+  return (value) => (item) => read(item).toLowerCase().includes(value.toLowerCase());
+}
 
-const isOneOf =
-  <Item,>(choices: readonly string[], read: (item: Item) => string): Filter<Item> =>
-  (value) => {
+/** Equal, and nothing but what there can be. */
+function isOneOf<Item>(choices: readonly string[], read: (item: Item) => string): Filter<Item> {
+  return (value) => {
     if (choices.includes(value)) return (item) => read(item) === value;
     return `Select a valid choice. ${value} is not one of the available choices.`;
   };
+}
 
-const created =
-  (holds: (created: number, wanted: number) => boolean): Filter<{ created_at: string }> =>
-  (value) => {
+/** A date is when the item was created. Equal is the very moment, and before and after leave it out. */
+function created(holds: (created: number, wanted: number) => boolean): Filter<{ created_at: string }> {
+  return (value) => {
     const wanted = parseDate(value);
     if (Number.isNaN(wanted)) return 'Enter a valid date/time.';
     return ({ created_at }) => holds(Date.parse(created_at), wanted);
   };
+}
 
-/** Milliseconds since 1970; NaN for what is no date. */
+/** Milliseconds since 1970; NaN for what is no date. Without an offset it is UTC, without a time midnight. */
 function parseDate(text: string): number {
   const [, day = '', time = '00:00', offset = 'Z'] =
     /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? [];
@@ -91,6 +80,7 @@ const STATUSES = (
 
 const findPrinter = (serial: string) => PRINTERS.find((printer) => printer.serial === serial);
 
+/** A material by its code, a printer by its serial. */
 const PRINT_FILTERS: Filters<(typeof PRINTS)[number]> = {
   date: created((at, wanted) => at === wanted),
   date__gt: created((at, wanted) => at > wanted),
@@ -112,7 +102,7 @@ const EVENT_FILTERS: Filters<(typeof EVENTS)[number]> = {
   type: is((event) => event.type),
 };
 
-/** A path comes before one that has it as a case. */
+/** The first whose path fits counts. */
 export const RESOURCES: readonly Resource[] = [
   pages('/cartridges/', () => CARTRIDGES),
   pages('/events/', () => EVENTS, EVENT_FILTERS),
@@ -162,7 +152,10 @@ function whole(path: string, find: (id: string) => unknown): Resource {
   return { path, read, parameters: [], writes: [] };
 }
 
-/** A list that comes in pages, of what passes all filters that the query names. */
+/**
+ * A list that comes in pages, of what passes all filters that the query names. What else the query has is
+ * ignored, as Django does.
+ */
 function pages<Item>(
   path: string,
   list: (id: string) => readonly Item[] | undefined,
@@ -184,9 +177,13 @@ function pages<Item>(
 
 const NOT_FOUND = json(404, { detail: 'Not found.' });
 
+/** However many are asked for, a page has no more: so lists have more pages than one. */
 const LONGEST_PAGE = 10;
 
-/** Takes one parameter after the other, and keeps what is wrong with them. */
+/**
+ * Takes one parameter after the other, and keeps what is wrong with them. Of one that is repeated the last
+ * counts, as in Django. One that is empty is wrong, where Django would leave it out: a variable was empty.
+ */
 function readQuery(query: URLSearchParams) {
   const errors: Record<string, string[]> = {};
   function take<Meaning>(name: string, parse: Parse<Meaning>): Meaning | undefined {

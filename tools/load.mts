@@ -3,7 +3,7 @@ import { createJob, type StepResult } from '../mock/runner.mts';
 import { readNumbers } from './options.mts';
 
 /**
- * `npm run load`: many whole jobs, some at a time, on one embedded Dashboard with a rate limit. Ends with
+ * `npm run load`: many whole jobs, some at a time, on one mock Dashboard with a rate limit. Ends with
  * 0 only if every job held and no token is left alive.
  */
 const USAGE = 'Usage: npm run load -- [--jobs 200] [--at-once 16] [--requests-per-second 100]';
