@@ -215,6 +215,8 @@ describe('what the Web API reads', () => {
     const items = await readAll(dashboard, `${path}?per_page=4`, token);
     expect(items.length).toBeGreaterThan(4);
     expect(await readAll(dashboard, `${path}?per_page=100`, token)).toEqual(items);
+    const { body } = await get(dashboard, `${path}?per_page=100`, token);
+    expect(Object(body).results).toEqual(items.slice(0, 10));
     expect(new Set(items.map((item) => JSON.stringify(item))).size).toBe(items.length);
     expect(await get(dashboard, `${path}?page=99`, token)).toMatchObject({ status: 404 });
   });
