@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from './fleet.mts';
-import { type Answer, createOAuth, HTML } from './oauth.mts';
+import type { TlsOptions } from 'node:tls';
+import { type Answer, HTML, json } from './answer.mts';
+import { createOAuth, type Form } from './oauth.mts';
+import { API, findResource } from './web-api.mts';
 
-/** The embedded Dashboard: what the real one says of tokens, and of printers. */
+/** The mock Dashboard: answers as the real one does, of tokens and of printers, and misbehaves on order. */
 export interface Dashboard {
   readonly url: string;
   readonly clientId: string;
@@ -15,82 +18,117 @@ export interface Dashboard {
   liveTokens: () => number;
   /** Whether this token is one of the live ones. */
   accepts: (token: string) => boolean;
-  /** Requests answered so far, by method and path. */
+  /** The tokens that a client asked to revoke and was answered 200 for. */
+  readonly revokedTokens: readonly string[];
+  readonly receivedRequests: readonly ReceivedRequest[];
+  /** The requests received so far, by method and path. */
   requests: () => readonly string[];
+  /** Resolves when that many requests have been received in all. */
+  received: (count: number) => Promise<void>;
   close: () => Promise<void>;
 }
 
 export interface DashboardOptions {
   /** A free one, unless given. */
   port?: number;
+  /** The address that it listens on; 127.0.0.1 unless given. */
+  host?: string;
+  /** Has it answer https in place of http. */
+  tls?: TlsOptions;
   clientId?: string;
   clientSecret?: string;
   /** Requests that one second has room for; all others are told to come back. No limit unless given. */
   requestsPerSecond?: number;
+  script?: Script;
 }
 
-const API = '/developer/v1';
-const LISTS: Record<string, readonly unknown[]> = {
-  [`${API}/prints/`]: PRINTS,
-  [`${API}/tanks/`]: TANKS,
-  [`${API}/cartridges/`]: CARTRIDGES,
-};
+/**
+ * What it does in place of what the Dashboard would do, one behaviour a request; the last one goes on for
+ * ever. An endpoint without behaviours does as the Dashboard does. A base path before the API's own is fine.
+ */
+export interface Script {
+  token?: readonly Behaviour[];
+  revoke?: readonly Behaviour[];
+}
 
-/** However many are asked for, a page has no more: so every list has more pages than one. */
-const LONGEST_PAGE = 10;
+/** What the server does with one request. */
+export type Behaviour = (response: ServerResponse, request: ReceivedRequest) => void;
 
-/** Starts a Dashboard on the loopback interface, with tokens of its own and printers that are made up. */
+export interface ReceivedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly form: Form;
+}
+
+const TOKEN = '/o/token/';
+const REVOKE = '/o/revoke_token/';
+
+/** Starts a Dashboard with tokens of its own, and with printers that are made up. */
 export async function startDashboard(options: DashboardOptions = {}): Promise<Dashboard> {
-  const clientId = options.clientId ?? 'sandbox-client';
+  const { port = 0, host = '127.0.0.1', tls, clientId = 'mock-client' } = options;
   const clientSecret = options.clientSecret ?? randomBytes(24).toString('base64url');
+  const scheme = tls ? 'https' : 'http';
   const oauth = createOAuth(clientId, clientSecret);
-  const requests: string[] = [];
   const admit = rateLimiter(options.requestsPerSecond ?? Number.POSITIVE_INFINITY);
+  const nextBehaviour = follow(options.script ?? {});
+  const receivedRequests: ReceivedRequest[] = [];
+  const revokedTokens: string[] = [];
+  const waiting: { count: number; resolve: () => void }[] = [];
 
-  async function respond(request: IncomingMessage): Promise<Answer> {
-    const { method = '', headers } = request;
-    // As Django behind a server that ends TLS builds the address that a client sees.
-    const url = new URL(request.url ?? '', `${headers['x-forwarded-proto'] ?? 'http'}://${headers.host}`);
-    if (url.pathname === '/mock/live-tokens') return json(200, { live: oauth.liveTokens() });
-
-    requests.push(`${method} ${request.url}`);
+  function handle(request: ReceivedRequest, response: ServerResponse): void {
+    // For who looks on from outside, and no request of a client.
+    if (request.path === '/mock/live-tokens') {
+      send(response, json(200, { live: oauth.liveTokens() }));
+      return;
+    }
+    receivedRequests.push(request);
+    response.once('finish', () => {
+      if (request.path.endsWith(REVOKE) && response.statusCode === 200) revokedTokens.push(request.form['token'] ?? '');
+    });
     const retryAfter = admit();
-    if (retryAfter > 0) {
-      const detail = `Request was throttled. Expected available in ${retryAfter} second.`;
-      return { ...json(429, { detail }), headers: { 'retry-after': String(retryAfter) } };
-    }
-    switch (url.pathname) {
-      case `${API}/o/token/`:
-        return method === 'POST' ? oauth.token(await readForm(request)) : POST_ONLY;
-      case `${API}/o/revoke_token/`:
-        return method === 'POST' ? oauth.revoke(await readForm(request)) : POST_ONLY;
-    }
-    const resource = find(url);
-    if (resource === undefined) return { status: 404, headers: HTML, body: '<h1>Not Found</h1>' };
-    const answer = refuse(request, oauth.accepts) ?? resource();
-    return { ...answer, headers: { allow: 'GET, HEAD, OPTIONS', ...answer.headers } };
+    if (retryAfter > 0) send(response, throttled(retryAfter));
+    else (nextBehaviour(request.path) ?? asUsual)(response, request);
+    for (const { count, resolve } of waiting) if (receivedRequests.length >= count) resolve();
   }
 
-  const server = createServer((request, response) => {
-    // What fails is a request that broke off, or one whose address is none.
-    respond(request).then(
-      (answer) => send(response, answer),
-      () => response.destroy(),
-    );
-  });
+  const asUsual: Behaviour = (response, request) => send(response, respond(request));
+
+  function respond({ method, path, headers, form }: ReceivedRequest): Answer {
+    // As Django behind a server that ends TLS builds the address that a client sees.
+    const url = URL.parse(path, `${headers['x-forwarded-proto'] ?? scheme}://${headers.host}`);
+    if (url?.pathname === API + TOKEN) return postOnly(method, () => oauth.token(form));
+    if (url?.pathname === API + REVOKE) return postOnly(method, () => oauth.revoke(form));
+    const resource = url && findResource(url);
+    if (!resource) return { status: 404, headers: HTML, body: '<h1>Not Found</h1>' };
+    const answer = refuse(headers, oauth.accepts) ?? resource.answer(method);
+    return { ...answer, headers: { allow: resource.allow, ...answer.headers } };
+  }
+
+  const onRequest = (message: IncomingMessage, response: ServerResponse) => {
+    receive(message)
+      .then((request) => handle(request, response))
+      // A request that broke off.
+      .catch(() => response.destroy());
+  };
+  const server = tls ? createTlsServer(tls, onRequest) : createServer(onRequest);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
 
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${scheme}://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`,
     clientId,
     clientSecret,
     issuedTokens: oauth.issuedTokens,
     liveTokens: oauth.liveTokens,
     accepts: oauth.accepts,
-    requests: () => requests,
+    revokedTokens,
+    receivedRequests,
+    requests: () => receivedRequests.map(({ method, path }) => `${method} ${path}`),
+    received: (count) =>
+      receivedRequests.length >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve })),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -99,62 +137,23 @@ export async function startDashboard(options: DashboardOptions = {}): Promise<Da
   };
 }
 
-/** What is at this address, for those who may see it. */
-function find(url: URL): (() => Answer) | undefined {
-  if (url.pathname === `${API}/printers/`) return () => json(200, PRINTERS);
-  const list = LISTS[url.pathname];
-  if (list !== undefined) return () => page(list, url);
-  const serial = /^\/developer\/v1\/printers\/([^/]+)\/$/.exec(url.pathname)?.[1];
-  if (serial === undefined) return undefined;
-  const printer = PRINTERS.find((candidate) => candidate.serial === decodeURIComponent(serial));
-  return () => (printer === undefined ? json(404, { detail: 'Not found.' }) : json(200, printer));
-}
-
-/** One page of a list, with the addresses of those beside it, as Django REST framework has them. */
-function page(list: readonly unknown[], url: URL): Answer {
-  const length = Math.min(Number(url.searchParams.get('per_page')) || LONGEST_PAGE, LONGEST_PAGE);
-  const number = Number(url.searchParams.get('page') ?? 1);
-  const last = Math.ceil(list.length / length);
-  if (!(Number.isInteger(number) && number >= 1 && number <= last)) {
-    return json(404, { detail: 'Invalid page.' });
-  }
-  const address = (wanted: number) => {
-    if (wanted < 1 || wanted > last) return null;
-    const there = new URL(url);
-    if (wanted === 1) there.searchParams.delete('page');
-    else there.searchParams.set('page', String(wanted));
-    return there.href;
-  };
-  return json(200, {
-    count: list.length,
-    next: address(number + 1),
-    previous: address(number - 1),
-    results: list.slice((number - 1) * length, number * length),
-  });
-}
-
-/** Why a request may not see what it asks for; undefined if it may. */
-function refuse({ method, headers }: IncomingMessage, accepts: (token: string) => boolean): Answer | undefined {
-  const token = /^bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1];
-  if (token === undefined || !accepts(token)) {
-    const reason = token === undefined ? '' : ',error="invalid_token",error_description="The access token is invalid."';
-    return {
-      ...json(401, { detail: 'Authentication credentials were not provided.' }),
-      headers: { 'www-authenticate': `Bearer realm="api"${reason}` },
-    };
-  }
-  if (method === 'GET' || method === 'HEAD') return undefined;
-  return json(405, { detail: `Method "${method}" not allowed.` });
-}
-
-const POST_ONLY: Answer = { status: 405, headers: { ...HTML, allow: 'POST, OPTIONS' }, body: '' };
-
-/** The fields of a form. What comes as another content type has none, as in Django. */
-async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
+/** Reads a request whole. What comes as another content type than a form's has no fields, as in Django. */
+async function receive(message: IncomingMessage): Promise<ReceivedRequest> {
+  const { method = '', url: path = '', headers } = message;
   let body = '';
-  for await (const chunk of request.setEncoding('utf8')) body += chunk;
-  const isForm = /^application\/x-www-form-urlencoded\b/.test(request.headers['content-type'] ?? '');
-  return new URLSearchParams(isForm ? body : '');
+  for await (const chunk of message.setEncoding('utf8')) body += chunk;
+  const isForm = /^application\/x-www-form-urlencoded\b/.test(headers['content-type'] ?? '');
+  return { method, path, headers, form: Object.fromEntries(new URLSearchParams(isForm ? body : '')) };
+}
+
+/** Gives the behaviour for the next request to this path, if the script has one. */
+function follow(script: Script): (path: string) => Behaviour | undefined {
+  const token = [...(script.token ?? [])];
+  const revoke = [...(script.revoke ?? [])];
+  return (path) => {
+    const behaviours = path.endsWith(TOKEN) ? token : path.endsWith(REVOKE) ? revoke : [];
+    return behaviours.length > 1 ? behaviours.shift() : behaviours[0];
+  };
 }
 
 /** Counts requests in windows of one second. Gives the seconds to wait, 0 for a request that has room. */
@@ -172,8 +171,23 @@ function rateLimiter(requestsPerSecond: number): () => number {
   };
 }
 
-function json(status: number, body: unknown): Answer {
-  return { status, headers: {}, body };
+function throttled(retryAfter: number): Answer {
+  const detail = `Request was throttled. Expected available in ${retryAfter} second.`;
+  return json(429, { detail }, { 'retry-after': String(retryAfter) });
+}
+
+function postOnly(method: string, answer: () => Answer): Answer {
+  if (method === 'POST') return answer();
+  return { status: method === 'OPTIONS' ? 200 : 405, headers: { ...HTML, allow: 'POST, OPTIONS' }, body: '' };
+}
+
+/** Why a request may not see what it asks for; undefined if it may. */
+function refuse({ authorization = '' }: IncomingHttpHeaders, accepts: (token: string) => boolean): Answer | undefined {
+  const token = /^bearer (\S+)$/i.exec(authorization)?.[1];
+  if (token !== undefined && accepts(token)) return undefined;
+  const reason = token === undefined ? '' : ',error="invalid_token",error_description="The access token is invalid."';
+  const detail = 'Authentication credentials were not provided.';
+  return json(401, { detail }, { 'www-authenticate': `Bearer realm="api"${reason}` });
 }
 
 function send(response: ServerResponse, { status, headers, body }: Answer): void {

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { type Answer, HTML, json } from './answer.mts';
 
 /**
  * Issues and revokes access tokens as Django OAuth Toolkit does, on which the Dashboard's API is built:
@@ -6,20 +7,15 @@ import { randomInt } from 'node:crypto';
  * headers and bodies. `npm run compare` holds one against the other.
  */
 export interface OAuth {
-  token: (form: URLSearchParams) => Answer;
-  revoke: (form: URLSearchParams) => Answer;
+  token: (form: Form) => Answer;
+  revoke: (form: Form) => Answer;
   /** Whether a token was issued, and neither revoked nor has it expired. */
   accepts: (token: string) => boolean;
   issuedTokens: () => number;
   liveTokens: () => number;
 }
 
-export interface Answer {
-  status: number;
-  headers: Record<string, string>;
-  /** Sent as JSON, unless it is a string. */
-  body: unknown;
-}
+export type Form = Readonly<Record<string, string>>;
 
 const ONE_DAY_SECONDS = 86_400;
 const SCOPE = 'developer-api';
@@ -29,32 +25,27 @@ export function createOAuth(clientId: string, clientSecret: string): OAuth {
   const tokens = new Map<string, number>();
   let issued = 0;
 
-  const isClient = (form: URLSearchParams) =>
-    form.get('client_id') === clientId && form.get('client_secret') === clientSecret;
+  const isClient = (form: Form) => form['client_id'] === clientId && form['client_secret'] === clientSecret;
   const accepts = (token: string) => (tokens.get(token) ?? 0) > Date.now();
 
   return {
     token(form) {
-      if (form.get('grant_type') !== 'client_credentials') {
-        return answer(400, { error: 'unsupported_grant_type' });
+      if (form['grant_type'] !== 'client_credentials') {
+        return json(400, { error: 'unsupported_grant_type' }, NO_STORE);
       }
       if (!isClient(form)) return INVALID_CLIENT;
-      if ((form.get('scope') || SCOPE) !== SCOPE) return answer(400, { error: 'invalid_scope' });
+      if ((form['scope'] || SCOPE) !== SCOPE) return json(400, { error: 'invalid_scope' }, NO_STORE);
       const token = makeToken();
       tokens.set(token, Date.now() + ONE_DAY_SECONDS * 1_000);
       issued += 1;
-      return answer(200, {
-        access_token: token,
-        expires_in: ONE_DAY_SECONDS,
-        token_type: 'Bearer',
-        scope: SCOPE,
-      });
+      const body = { access_token: token, expires_in: ONE_DAY_SECONDS, token_type: 'Bearer', scope: SCOPE };
+      return json(200, body, NO_STORE);
     },
     revoke(form) {
-      const token = form.get('token');
+      const token = form['token'];
       if (!token) {
         const error_description = 'Missing token parameter.';
-        return answer(400, { error: 'invalid_request', error_description });
+        return json(400, { error: 'invalid_request', error_description }, NO_STORE);
       }
       if (!isClient(form)) return INVALID_CLIENT;
       // One that is not known is as good as revoked (RFC 7009, section 2.2).
@@ -67,22 +58,13 @@ export function createOAuth(clientId: string, clientSecret: string): OAuth {
   };
 }
 
-/** What Django says where nothing else was said. */
-export const HTML = { 'content-type': 'text/html; charset=utf-8' };
+const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' };
 
-function answer(status: number, body: unknown): Answer {
-  return { status, headers: { 'cache-control': 'no-store', pragma: 'no-cache' }, body };
-}
-
-const INVALID_CLIENT: Answer = {
-  status: 401,
-  headers: {
-    'cache-control': 'no-store',
-    pragma: 'no-cache',
-    'www-authenticate': 'Bearer error="invalid_client"',
-  },
-  body: { error: 'invalid_client' },
-};
+const INVALID_CLIENT = json(
+  401,
+  { error: 'invalid_client' },
+  { ...NO_STORE, 'www-authenticate': 'Bearer error="invalid_client"' },
+);
 
 const LETTERS_AND_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 

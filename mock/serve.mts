@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { wholeNumber } from '../tools/options.mts';
 import { startDashboard } from './dashboard.mts';
+import { API, RESOURCES } from './web-api.mts';
 
 /** `npm run sandbox`: the mock Dashboard alone, until it is stopped. */
 const USAGE =
@@ -25,13 +26,26 @@ function readOptions() {
   };
 }
 
+/** One line for each path that can be read, with its query parameters. */
+function listReads(): string {
+  const reads = RESOURCES.filter(({ read }) => read);
+  const width = Math.max(...reads.map(({ path }) => path.length));
+  return reads.map(({ path, parameters }) => `  ${path.padEnd(width)}  ${parameters.join(', ')}`.trimEnd()).join('\n');
+}
+
 try {
   const { url, clientId, clientSecret } = await startDashboard(readOptions());
   console.log(`Dashboard at ${url}, until Ctrl-C
 
   client-id:      ${clientId}
   client-secret:  ${clientSecret}
-  api-url:        ${url}`);
+  api-url:        ${url}
+
+With a token, GET ${url}${API} plus
+
+${listReads()}
+
+How each parameter is read: mock/README.md. What writes is not there and answers 501.`);
 } catch (error) {
   console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
   process.exitCode = 1;

@@ -7,7 +7,7 @@ import { startDashboard } from '../mock/dashboard.mts';
 import { ACTION_DIR } from '../mock/runner.mts';
 
 /**
- * `npm run compare`: the same requests to the sandbox and to Django OAuth Toolkit, on which the
+ * `npm run compare`: the same requests to the mock Dashboard and to Django OAuth Toolkit, on which the
  * Dashboard's API is built, and what differs in the answers. Ends with 0 only if nothing does. Where the
  * toolkit can't be installed it says so, and with `--required` that is a failure too.
  */
@@ -114,8 +114,8 @@ async function main(): Promise<void> {
   }
 }
 
-async function compare(sandbox: string, toolkit: string): Promise<void> {
-  const [ours, theirs] = [await sendAll(sandbox), await sendAll(toolkit)];
+async function compare(mock: string, toolkit: string): Promise<void> {
+  const [ours, theirs] = [await sendAll(mock), await sendAll(toolkit)];
   let different = 0;
   for (const [name, answer] of ours) {
     const expected = theirs.get(name);
@@ -123,7 +123,7 @@ async function compare(sandbox: string, toolkit: string): Promise<void> {
     if (!same) different += 1;
     console.log(`${same ? styleText('green', 'same') : styleText('red', 'DIFFERS')}  ${name}`);
     if (same) continue;
-    console.log(`  sandbox: ${JSON.stringify(answer)}\n  toolkit: ${JSON.stringify(expected)}`);
+    console.log(`  mock:    ${JSON.stringify(answer)}\n  toolkit: ${JSON.stringify(expected)}`);
   }
   console.log(`\n${ours.size} requests, ${different} answered in another way.`);
   if (different > 0) process.exitCode = 1;

@@ -1,18 +1,13 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import type { TlsOptions } from 'node:tls';
+import {
+  type Behaviour,
+  type DashboardOptions,
+  type ReceivedRequest,
+  type Script,
+  startDashboard,
+} from '../../mock/dashboard.mts';
 import { cleanup } from './cleanup';
 
-export interface ReceivedRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: IncomingMessage['headers'];
-  readonly form: Readonly<Record<string, string>>;
-}
-
-/** What the server does with one request. */
-export type Behaviour = (response: ServerResponse, request: ReceivedRequest) => void;
+export type { Behaviour, ReceivedRequest, Script } from '../../mock/dashboard.mts';
 
 export interface ScriptedServer {
   readonly url: string;
@@ -25,71 +20,23 @@ export interface ScriptedServer {
   received: (count: number) => Promise<void>;
 }
 
-export interface Script {
-  /** One behaviour a token request; the last one goes on for ever. */
-  token?: readonly Behaviour[];
-  /** One behaviour a revocation; the last one goes on for ever. */
-  revoke?: readonly Behaviour[];
-}
-
-export interface ServerOptions {
-  host?: string;
-  tls?: TlsOptions & { key: string; cert: string };
-}
+export type ServerOptions = Pick<DashboardOptions, 'host' | 'tls'>;
 
 export const TOKEN = 'tok-3nJ0Xq.7_very~secret+token/=';
 
-/** A server that misbehaves on order: one behaviour a request. Otherwise it is a well-behaved Dashboard. */
+/**
+ * The mock Dashboard for one test, with a script: by default it issues always the same token, to any
+ * client, and revokes any.
+ */
 export async function startServer(
   { token = [issue()], revoke = [empty()] }: Script = {},
-  { host = '127.0.0.1', tls }: ServerOptions = {},
+  options: ServerOptions = {},
 ): Promise<ScriptedServer> {
-  const requests: ReceivedRequest[] = [];
-  const revoked: string[] = [];
-  const waiting: { count: number; resolve: () => void }[] = [];
-  const scripts = { token: [...token], revoke: [...revoke] };
-
-  const onRequest = (message: IncomingMessage, response: ServerResponse) => {
-    let body = '';
-    message.setEncoding('utf8').on('data', (chunk: string) => {
-      body += chunk;
-    });
-    message.on('end', () => {
-      const request: ReceivedRequest = {
-        method: message.method ?? '',
-        path: message.url ?? '',
-        headers: message.headers,
-        form: Object.fromEntries(new URLSearchParams(body)),
-      };
-      requests.push(request);
-      const script = request.path.endsWith('/revoke_token/') ? scripts.revoke : scripts.token;
-      const behaviour = script.length > 1 ? script.shift() : script[0];
-      response.on('finish', () => {
-        if (script === scripts.revoke && response.statusCode === 200) {
-          revoked.push(request.form['token'] ?? '');
-        }
-      });
-      behaviour?.(response, request);
-      for (const { count, resolve } of waiting) if (requests.length >= count) resolve();
-    });
-  };
-  const server = tls ? createTlsServer(tls, onRequest) : createServer(onRequest);
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  cleanup(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const { port } = server.address() as AddressInfo;
-  const name = host.includes(':') ? `[${host}]` : host;
-  return {
-    url: `${tls ? 'https' : 'http'}://${name}:${port}`,
-    port,
-    requests,
-    tokenRequests: () => requests.filter(({ path }) => path.endsWith('/o/token/')).length,
-    revoked,
-    received: (count) =>
-      requests.length >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve })),
-  };
+  const dashboard = await startDashboard({ ...options, script: { token, revoke } });
+  cleanup(() => void dashboard.close());
+  const { url, receivedRequests: requests, revokedTokens: revoked, received } = dashboard;
+  const tokenRequests = () => requests.filter(({ path }) => path.endsWith('/o/token/')).length;
+  return { url, port: Number(new URL(url).port), requests, tokenRequests, revoked, received };
 }
 
 /** A good token answer, with some fields changed; undefined takes a field away. */
