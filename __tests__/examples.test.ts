@@ -11,7 +11,7 @@ import { ACTION_DIR } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { type Formlabs, startFormlabs } from './support/formlabs';
 import { startProxy } from './support/proxy';
-import { type JobOptions, type JobRun, runWorkflow } from './support/workflow';
+import { type JobOptions, type JobRun, POWERSHELL, runWorkflow } from './support/workflow';
 
 // Every example, whole: the steps of its own workflow file, with real shells, curl and jq, and this action
 // from its bundle. https://api.formlabs.com is answered by the sandbox; nothing in a script is replaced.
@@ -31,6 +31,13 @@ const offline = process.env['EXAMPLES'] === 'all' ? '' : 'it needs the internet,
 function example(name: string, run: () => Promise<void>, otherwise = reason): void {
   if (otherwise === '') test(name, run, 60_000);
   else test.skip(`${name} (not run: ${otherwise})`, run);
+}
+
+const noPowerShell = spawnSync(POWERSHELL, ['-command', 'exit']).error ? `there is no ${POWERSHELL}` : '';
+
+/** Runs on Windows as well. */
+function powershellExample(name: string, run: () => Promise<void>): void {
+  example(name, run, noPowerShell);
 }
 
 function runOn(formlabs: Formlabs, path: string, options: JobOptions = {}): Promise<JobRun> {
@@ -126,41 +133,66 @@ example('proxy.yml does everything through a proxy that opens TLS', async () => 
   expect(run.log).toContain('"serial":"Form4-EagerOtter"');
 });
 
-example('remote-print.yml sends a scene to a printer, and logs out', async () => {
+/** A PreFormServer with a .form file on its machine, and what the workflow that prints needs to use both. */
+async function startPrinting(options: { silentAt?: string; form?: string; printer?: string; printNow?: string } = {}) {
+  const { silentAt, form = 'form', printer = 'Form4-EagerOtter', printNow = 'false' } = options;
   const formlabs = await startFormlabs();
-  const server = await startPreFormServer(formlabs.accepts);
+  const server = await startPreFormServer(formlabs.accepts, silentAt === undefined ? {} : { silentAt });
   cleanup(server.close);
-  const file = join(dirname(formlabs.authority), 'part.form');
-  writeFileSync(file, '');
-  const inputs = { 'form-file': file, printer: 'Form4-EagerOtter', 'job-name': 'A "part"' };
+  const file = join(dirname(formlabs.authority), 'Prüfling ½.form');
+  writeFileSync(file, form);
   const run = await runOn(formlabs, 'examples/remote-print.yml', {
-    inputs,
-    env: { PREFORM_SERVER: server.url },
+    inputs: { 'form-file': file, printer, 'job-name': 'Prüfling "½"', 'print-now': printNow },
+    // A proxy that answers nobody.
+    machine: { ...formlabs.machine, http_proxy: 'http://127.0.0.1:9', HTTP_PROXY: 'http://127.0.0.1:9' },
+    env: { PREFORM_SERVER: server.url, ...(silentAt !== undefined && { REQUEST_SECONDS: '1' }) },
   });
-  expectHeld(run, formlabs);
-  expect(server.jobs).toEqual([{ printer: 'Form4-EagerOtter', name: 'A "part"', file }]);
+  return { formlabs, server, file, run };
+}
+
+/** Nothing was printed, the step that prints is red, and the rest was cleaned up. */
+function expectNotPrinted({ formlabs, server, run }: Awaited<ReturnType<typeof startPrinting>>): void {
+  expect(server.jobs).toEqual([]);
+  expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', 'success', 'success']);
   expect(server.isLoggedIn()).toBe(false);
+  expect(formlabs.liveTokens()).toBe(0);
+}
+
+for (const printNow of ['true', 'false']) {
+  const name = `remote-print.yml uploads a scene with print-now: ${printNow}, and logs out`;
+  powershellExample(name, async () => {
+    const { formlabs, server, file, run } = await startPrinting({ printNow });
+    expectHeld(run, formlabs);
+    expect(server.jobs).toEqual([
+      { printer: 'Form4-EagerOtter', name: 'Prüfling "½"', file, printNow: printNow === 'true' },
+    ]);
+    expect(server.isLoggedIn()).toBe(false);
+  });
+}
+
+powershellExample('remote-print.yml shows why a file was refused, and logs out', async () => {
+  const printing = await startPrinting({ form: '' });
+  expectNotPrinted(printing);
+  expect(printing.run.log).toMatch(/^::error::\/load-form\/ failed: .*400.*INVALID_FILE/m);
+  expect(printing.run.log).toContain(`The file ${printing.file} is empty.`);
 });
 
-example('remote-print.yml logs out and revokes where nothing could be printed', async () => {
-  const formlabs = await startFormlabs();
-  const server = await startPreFormServer(formlabs.accepts);
-  cleanup(server.close);
-  const inputs = { 'form-file': '/missing.form', printer: 'Form4-EagerOtter', 'job-name': 'Part' };
-  const run = await runOn(formlabs, 'examples/remote-print.yml', {
-    inputs,
-    env: { PREFORM_SERVER: server.url },
-  });
-  expect(run.steps.map(({ outcome }) => outcome)).toEqual([
-    'success',
-    'success',
-    'failure',
-    'skipped',
-    'success',
-    'success',
-  ]);
-  expect(run.log).toContain('FILE_NOT_FOUND');
-  expect(server.isLoggedIn()).toBe(false);
+powershellExample('remote-print.yml shows that a printer is unknown, and logs out', async () => {
+  const printing = await startPrinting({ printer: 'Süd-1' });
+  expectNotPrinted(printing);
+  expect(printing.run.log).toMatch(/^::error::\/scene\/.*\/print\/ failed: .*400.*PRINTER_NOT_FOUND/m);
+  expect(printing.run.log).toContain('There is no printer Süd-1.');
+});
+
+powershellExample('remote-print.yml gives up on a server that is silent, and logs out', async () => {
+  const printing = await startPrinting({ silentAt: '/load-form/' });
+  expectNotPrinted(printing);
+  expect(printing.run.log).toMatch(/^::error::\/load-form\/ failed: .*(time|Timeout)/m);
+});
+
+powershellExample('remote-print.yml does not log out whoever it did not log in', async () => {
+  const { formlabs, run } = await startPrinting({ silentAt: '/login/' });
+  expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', 'skipped', 'success']);
   expect(formlabs.liveTokens()).toBe(0);
 });
 
@@ -240,6 +272,6 @@ example('an example waits where the Dashboard asks it to', async () => {
 test('every example is run here', () => {
   const source = readFileSync(import.meta.filename, 'utf8');
   for (const name of readdirSync(join(ACTION_DIR, 'examples'))) {
-    expect(source).toMatch(new RegExp(`^example\\('(?:.* )?${name}/? `, 'm'));
+    expect(source).toMatch(new RegExp(`^(?:powershellE|e)xample\\('(?:.* )?${name}/? `, 'm'));
   }
 });

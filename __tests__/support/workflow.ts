@@ -85,6 +85,22 @@ interface Scope {
 const THIS_ACTION = 'your-org/formlabs-dashboard-token@v1';
 const KNOWN_KEYS = new Set(['id', 'name', 'if', 'uses', 'with', 'env', 'run', 'shell']);
 
+/** The command for `shell: powershell`; on Windows it can be set to `powershell`, which is version 5.1. */
+export const POWERSHELL = process.env['POWERSHELL'] || 'pwsh';
+
+/** Writes a script, and returns the command that runs it in this shell (actions/runner, ScriptHandlerHelpers.cs). */
+function inShell(shell: string | undefined, content: string, path: string): [command: string, args: string[]] {
+  if (shell === 'powershell') {
+    const end = 'if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }';
+    writeFileSync(`${path}.ps1`, `$ErrorActionPreference = 'stop'\n${content}\n${end}`);
+    return [POWERSHELL, ['-command', `. '${path}.ps1'`]];
+  }
+  if (shell !== undefined && shell !== 'bash') throw new Error(`This runner has no ${shell}.`);
+  const args = shell === 'bash' ? ['--noprofile', '--norc', '-eo', 'pipefail'] : ['-e'];
+  writeFileSync(`${path}.sh`, content);
+  return ['bash', [...args, `${path}.sh`]];
+}
+
 export async function runWorkflow(path: string, options: JobOptions = {}): Promise<JobRun> {
   const { jobs } = parse(readFileSync(join(ACTION_DIR, path), 'utf8')) as Workflow;
   const [job, another] = Object.values(jobs);
@@ -128,19 +144,19 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
   }
 
   async function runScript(name: string, step: Step, scope: Scope, env: Values): Promise<void> {
-    const shell = step.shell ?? scope.shell;
-    if (shell !== undefined && shell !== 'bash') throw new Error(`This runner has no ${shell}.`);
-    const script = join(temp, `${files++}.sh`);
     const outputFile = join(temp, `${files++}.output`);
-    writeFileSync(script, substitute(step.run ?? '', scope));
     writeFileSync(outputFile, '');
-    const args = shell === 'bash' ? ['--noprofile', '--norc', '-eo', 'pipefail'] : ['-e'];
+    const content = substitute(step.run ?? '', scope);
+    const [command, args] = inShell(step.shell ?? scope.shell, content, join(temp, `${files++}`));
     const { exitCode, output } = await ended(
-      spawn('bash', [...args, script], {
+      spawn(command, args, {
         cwd: workspace,
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
           HOME: temp,
+          // What a PowerShell that was installed with .NET needs; and it is to call nobody.
+          DOTNET_ROOT: process.env['DOTNET_ROOT'],
+          POWERSHELL_TELEMETRY_OPTOUT: '1',
           ...options.machine,
           PATH: [options.commands, dirname(process.execPath), process.env['PATH']]
             .filter((folder) => folder !== undefined)
