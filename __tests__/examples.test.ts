@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { parse, stringify } from 'yaml';
 import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from '../mock/fleet.mts';
 import { startPreFormServer } from '../mock/preform-server.mts';
 import { ACTION_DIR } from '../mock/runner.mts';
@@ -65,13 +66,106 @@ async function nobodyListens(): Promise<string> {
   return folder;
 }
 
+interface RecipeStep {
+  name?: string;
+  shell?: string;
+}
+
+/** The workflow that the README starts with, and its recipes, each a list of steps for one shell. */
+const [FIRST_WORKFLOW, ...RECIPES] = [
+  ...readFileSync(join(ACTION_DIR, 'README.md'), 'utf8').matchAll(/```yaml\n(.*?)```/gs),
+].map(([, block = '']) => parse(block)) as [{ jobs: { printers: { steps: RecipeStep[] } } }, ...unknown[]];
+
+const [THE_ACTION] = FIRST_WORKFLOW.jobs.printers.steps;
+
+/** A workflow of these steps, and then of one that the README gives. */
+function withRecipe(steps: readonly unknown[], name: string, shell: string): string {
+  const recipes: RecipeStep[] = RECIPES.filter(Array.isArray).flat();
+  const step = recipes.find((recipe) => recipe.name === name && recipe.shell === shell);
+  if (step === undefined) throw new Error(`The README has no step ${name} in ${shell}.`);
+  return save({ jobs: { printers: { steps: [...steps, step] } } });
+}
+
+/** Writes a workflow to where runWorkflow() finds it. */
+function save(workflow: unknown): string {
+  const folder = mkdtempSync(join(tmpdir(), 'workflow-'));
+  cleanup(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'workflow.yml'), stringify(workflow));
+  return relative(ACTION_DIR, join(folder, 'workflow.yml'));
+}
+
+/** Has PowerShell find the Dashboard under its name; .NET reads these on Linux only. */
+async function forPowerShell(formlabs: Formlabs): Promise<JobOptions> {
+  const proxy = await startProxy({ target: formlabs });
+  const machine = { https_proxy: `http://${proxy.host}`, SSL_CERT_FILE: formlabs.authority };
+  return { machine: { ...formlabs.machine, ...machine } };
+}
+
+/** Every printer in a line of its own, and nothing else of what the Dashboard tells. */
+function expectPrinters({ log }: JobRun): void {
+  const lines = PRINTERS.map(({ serial, printer_status }) => `${serial} ${printer_status.status}`);
+  expect(log.replaceAll('\r', '')).toContain(`\n${lines.join('\n')}\n`);
+  expect(log).not.toContain('@');
+}
+
 /** All steps ended well, and the token is revoked and was never seen. */
 function expectHeld(run: JobRun, formlabs: Pick<Formlabs, 'issuedTokens' | 'liveTokens'>): void {
   const wrong = run.steps.filter(({ outcome }) => outcome !== 'success').map(({ name }) => name);
   expect({ wrong, log: wrong.length > 0 ? run.log : '' }).toEqual({ wrong: [], log: '' });
-  expect(run.steps.at(-1)?.name).toMatch(/^Post Run your-org/);
+  expect(run.steps.at(-1)?.name).toMatch(/^Post Run /);
   expect([formlabs.issuedTokens(), formlabs.liveTokens()]).toEqual([1, 0]);
 }
+
+example('the first workflow of README.md lists serials and status', async () => {
+  const formlabs = await startFormlabs();
+  const run = await runOn(formlabs, save(FIRST_WORKFLOW));
+  expectHeld(run, formlabs);
+  expectPrinters(run);
+});
+
+example('the first workflow of README.md is red where the Dashboard refuses', async () => {
+  const formlabs = await startFormlabs();
+  const elsewhere = await startFormlabs();
+  const run = await runOn(formlabs, save(FIRST_WORKFLOW), {
+    machine: { ...formlabs.machine, CURL_HOME: dirname(elsewhere.authority) },
+  });
+  expect(run.conclusion).toBe('failure');
+  expect(run.log).toMatch(/^curl: \(22\) .* 401/m);
+});
+
+example(
+  'README.md lists printers in PowerShell',
+  async () => {
+    const formlabs = await startFormlabs();
+    const workflow = withRecipe([THE_ACTION], 'List printers', 'powershell');
+    const run = await runOn(formlabs, workflow, await forPowerShell(formlabs));
+    expectHeld(run, formlabs);
+    expectPrinters(run);
+  },
+  reason || noPowerShell,
+);
+
+for (const shell of ['bash', 'powershell']) {
+  example(
+    `README.md revokes the token early in ${shell}`,
+    async () => {
+      const formlabs = await startFormlabs();
+      const workflow = withRecipe(FIRST_WORKFLOW.jobs.printers.steps, 'Revoke the token', shell);
+      const run = await runOn(formlabs, workflow, await forPowerShell(formlabs));
+      expectHeld(run, formlabs);
+      const revocations = formlabs.requests().filter((request) => request.endsWith('/revoke_token/'));
+      expect(revocations).toHaveLength(2);
+    },
+    reason || (shell === 'powershell' ? noPowerShell : ''),
+  );
+}
+
+example('reusable.yml lists serials and status', async () => {
+  const formlabs = await startFormlabs();
+  const run = await runOn(formlabs, 'examples/reusable.yml');
+  expectHeld(run, formlabs);
+  expectPrinters(run);
+});
 
 example('list-printers.yml puts every printer into the summary', async () => {
   const formlabs = await startFormlabs();
@@ -130,7 +224,7 @@ example('proxy.yml does everything through a proxy that opens TLS', async () => 
   });
   expectHeld(run, formlabs);
   expect(proxy.connects).toEqual(Array(3).fill('api.formlabs.com:443'));
-  expect(run.log).toContain('"serial":"Form4-EagerOtter"');
+  expectPrinters(run);
 });
 
 /** A PreFormServer with a .form file on its machine, and what the workflow that prints needs to use both. */
