@@ -91,6 +91,8 @@ export const POWERSHELL = process.env['POWERSHELL'] || 'pwsh';
 /** Writes a script, and returns the command that runs it in this shell (actions/runner, ScriptHandlerHelpers.cs). */
 function inShell(shell: string | undefined, content: string, path: string): [command: string, args: string[]] {
   if (shell === 'powershell') {
+    // The runner writes UTF-8, which Windows PowerShell reads as the code page of the machine.
+    if (/[^ -~\s]/.test(content)) throw new Error('A step for Windows PowerShell has to be ASCII.');
     const end = 'if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }';
     writeFileSync(`${path}.ps1`, `$ErrorActionPreference = 'stop'\n${content}\n${end}`);
     return [POWERSHELL, ['-command', `. '${path}.ps1'`]];
