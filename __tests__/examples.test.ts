@@ -267,21 +267,21 @@ for (const printNow of ['true', 'false']) {
 powershellExample('remote-print.yml shows why a file was refused, and logs out', async () => {
   const printing = await startPrinting({ form: '' });
   expectNotPrinted(printing);
-  expect(printing.run.log).toMatch(/^::error::\/load-form\/ failed: .*400.*INVALID_FILE/m);
+  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/load-form\/ failed: .*400.*INVALID_FILE/m);
   expect(printing.run.log).toContain(`The file ${printing.file} is empty.`);
 });
 
 powershellExample('remote-print.yml shows that a printer is unknown, and logs out', async () => {
   const printing = await startPrinting({ printer: 'Süd-1' });
   expectNotPrinted(printing);
-  expect(printing.run.log).toMatch(/^::error::\/scene\/.*\/print\/ failed: .*400.*PRINTER_NOT_FOUND/m);
+  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/scene\/.*\/print\/ failed: .*400.*PRINTER_NOT_FOUND/m);
   expect(printing.run.log).toContain('There is no printer Süd-1.');
 });
 
 powershellExample('remote-print.yml gives up on a server that is silent, and logs out', async () => {
   const printing = await startPrinting({ silentAt: '/load-form/' });
   expectNotPrinted(printing);
-  expect(printing.run.log).toMatch(/^::error::\/load-form\/ failed: .*(time|Timeout)/m);
+  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/load-form\/ failed: .*(time|Timeout)/m);
 });
 
 powershellExample('remote-print.yml does not log out whoever it did not log in', async () => {

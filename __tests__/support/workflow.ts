@@ -88,19 +88,14 @@ const KNOWN_KEYS = new Set(['id', 'name', 'if', 'uses', 'with', 'env', 'run', 's
 /** The command for `shell: powershell`; on Windows it can be set to `powershell`, which is version 5.1. */
 export const POWERSHELL = process.env['POWERSHELL'] || 'pwsh';
 
-/** Writes a script, and returns the command that runs it in this shell (actions/runner, ScriptHandlerHelpers.cs). */
-function inShell(shell: string | undefined, content: string, path: string): [command: string, args: string[]] {
-  if (shell === 'powershell') {
-    // The runner writes UTF-8, which Windows PowerShell reads as the code page of the machine.
-    if (/[^ -~\s]/.test(content)) throw new Error('A step for Windows PowerShell has to be ASCII.');
-    const end = 'if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }';
-    writeFileSync(`${path}.ps1`, `$ErrorActionPreference = 'stop'\n${content}\n${end}`);
-    return [POWERSHELL, ['-command', `. '${path}.ps1'`]];
-  }
-  if (shell !== undefined && shell !== 'bash') throw new Error(`This runner has no ${shell}.`);
-  const args = shell === 'bash' ? ['--noprofile', '--norc', '-eo', 'pipefail'] : ['-e'];
-  writeFileSync(`${path}.sh`, content);
-  return ['bash', [...args, `${path}.sh`]];
+/** Makes a script one for PowerShell (actions/runner, ScriptHandlerHelpers.cs), and returns the command that runs it. */
+function inPowerShell(script: string): [command: string, args: string[]] {
+  const content = readFileSync(script, 'utf8');
+  // The runner writes UTF-8, which Windows PowerShell reads as the code page of the machine.
+  if (/[^ -~\s]/.test(content)) throw new Error('A step for Windows PowerShell has to be ASCII.');
+  const end = 'if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }';
+  writeFileSync(`${script}.ps1`, `$ErrorActionPreference = 'stop'\n${content}\n${end}`);
+  return [POWERSHELL, ['-command', `. '${script}.ps1'`]];
 }
 
 export async function runWorkflow(path: string, options: JobOptions = {}): Promise<JobRun> {
@@ -146,12 +141,16 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
   }
 
   async function runScript(name: string, step: Step, scope: Scope, env: Values): Promise<void> {
+    const shell = step.shell ?? scope.shell;
+    if (shell !== undefined && shell !== 'bash' && shell !== 'powershell') throw new Error(`No ${shell} here.`);
+    const script = join(temp, `${files++}.sh`);
     const outputFile = join(temp, `${files++}.output`);
+    writeFileSync(script, substitute(step.run ?? '', scope));
     writeFileSync(outputFile, '');
-    const content = substitute(step.run ?? '', scope);
-    const [command, args] = inShell(step.shell ?? scope.shell, content, join(temp, `${files++}`));
+    const args = shell === 'bash' ? ['--noprofile', '--norc', '-eo', 'pipefail'] : ['-e'];
+    const [command, all] = shell === 'powershell' ? inPowerShell(script) : ['bash', [...args, script]];
     const { exitCode, output } = await ended(
-      spawn(command, args, {
+      spawn(command, all, {
         cwd: workspace,
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
