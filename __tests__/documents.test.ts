@@ -221,18 +221,6 @@ test('the table of tests names files that exist', () => {
 });
 
 describe('the README', () => {
-  const lines = readme.split('\n');
-  const lineOf = (heading: string) => lines.indexOf(heading) + 1;
-
-  test('is short, and has inputs and outputs on its first two screens', () => {
-    expect(lines.length).toBeLessThanOrEqual(270);
-    expect(lineOf('## Usage')).toBeGreaterThan(0);
-    expect(lineOf('## Inputs')).toBeGreaterThan(lineOf('## Usage'));
-    expect(lineOf('## Inputs')).toBeLessThanOrEqual(130);
-    expect(lineOf('## Outputs')).toBeGreaterThan(lineOf('## Inputs'));
-    expect(lineOf('## Outputs')).toBeLessThanOrEqual(150);
-  });
-
   test('links to all of its headings, in their order', () => {
     const [, contents = ''] = readme.split('**Contents**');
     const linked = [...(contents.split('\n## ')[0] ?? '').matchAll(/\]\(#([^)]+)\)/g)];

@@ -3,18 +3,19 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { parse, stringify } from 'yaml';
 import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from '../mock/fleet.mts';
 import { startPreFormServer } from '../mock/preform-server.mts';
 import { ACTION_DIR } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
 import { type Formlabs, startFormlabs } from './support/formlabs';
 import { startProxy } from './support/proxy';
-import { type JobOptions, type JobRun, runWorkflow } from './support/workflow';
+import { type JobOptions, type JobRun, POWERSHELL, runWorkflow } from './support/workflow';
 
 // Every example, whole: the steps of its own workflow file, with real shells, curl and jq, and this action
-// from its bundle. https://api.formlabs.com is answered by the sandbox; nothing in a script is replaced.
+// from its bundle. https://api.formlabs.com is answered by the mock Dashboard; nothing in a script is replaced.
 
 const lacking = ['bash', 'curl', 'jq'].filter((command) => spawnSync(command, ['--version']).error);
 const reason =
@@ -31,6 +32,13 @@ const offline = process.env['EXAMPLES'] === 'all' ? '' : 'it needs the internet,
 function example(name: string, run: () => Promise<void>, otherwise = reason): void {
   if (otherwise === '') test(name, run, 60_000);
   else test.skip(`${name} (not run: ${otherwise})`, run);
+}
+
+const noPowerShell = spawnSync(POWERSHELL, ['-command', 'exit']).error ? `there is no ${POWERSHELL}` : '';
+
+/** Runs on Windows as well. */
+function powershellExample(name: string, run: () => Promise<void>): void {
+  example(name, run, noPowerShell);
 }
 
 function runOn(formlabs: Formlabs, path: string, options: JobOptions = {}): Promise<JobRun> {
@@ -58,6 +66,48 @@ async function nobodyListens(): Promise<string> {
   return folder;
 }
 
+interface RecipeStep {
+  name?: string;
+  shell?: string;
+}
+
+/** The workflow that the README starts with, and its recipes, each a list of steps for one shell. */
+const [FIRST_WORKFLOW, ...RECIPES] = [
+  ...readFileSync(join(ACTION_DIR, 'README.md'), 'utf8').matchAll(/```yaml\n(.*?)```/gs),
+].map(([, block = '']) => parse(block)) as [{ jobs: { printers: { steps: RecipeStep[] } } }, ...unknown[]];
+
+const [THE_ACTION] = FIRST_WORKFLOW.jobs.printers.steps;
+
+/** A workflow of these steps, and then of one that the README gives. */
+function withRecipe(steps: readonly unknown[], name: string, shell: string): string {
+  const recipes: RecipeStep[] = RECIPES.filter(Array.isArray).flat();
+  const step = recipes.find((recipe) => recipe.name === name && recipe.shell === shell);
+  if (step === undefined) throw new Error(`The README has no step ${name} in ${shell}.`);
+  return save({ jobs: { printers: { steps: [...steps, step] } } });
+}
+
+/** Writes a workflow to where runWorkflow() finds it. */
+function save(workflow: unknown): string {
+  const folder = mkdtempSync(join(tmpdir(), 'workflow-'));
+  cleanup(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'workflow.yml'), stringify(workflow));
+  return relative(ACTION_DIR, join(folder, 'workflow.yml'));
+}
+
+/** Has PowerShell find the Dashboard under its name; .NET reads these on Linux only. */
+async function forPowerShell(formlabs: Formlabs): Promise<JobOptions> {
+  const proxy = await startProxy({ target: formlabs });
+  const machine = { https_proxy: `http://${proxy.host}`, SSL_CERT_FILE: formlabs.authority };
+  return { machine: { ...formlabs.machine, ...machine } };
+}
+
+/** Every printer in a line of its own, and nothing else of what the Dashboard tells. */
+function expectPrinters({ log }: JobRun): void {
+  const lines = PRINTERS.map(({ serial, printer_status }) => `${serial} ${printer_status.status}`);
+  expect(log.replaceAll('\r', '')).toContain(`\n${lines.join('\n')}\n`);
+  expect(log).not.toContain('@');
+}
+
 /** All steps ended well, and the token is revoked and was never seen. */
 function expectHeld(run: JobRun, formlabs: Pick<Formlabs, 'issuedTokens' | 'liveTokens'>): void {
   const wrong = run.steps.filter(({ outcome }) => outcome !== 'success').map(({ name }) => name);
@@ -65,6 +115,57 @@ function expectHeld(run: JobRun, formlabs: Pick<Formlabs, 'issuedTokens' | 'live
   expect(run.steps.at(-1)?.name).toMatch(/^Post Run /);
   expect([formlabs.issuedTokens(), formlabs.liveTokens()]).toEqual([1, 0]);
 }
+
+example('the first workflow of README.md lists serials and status', async () => {
+  const formlabs = await startFormlabs();
+  const run = await runOn(formlabs, save(FIRST_WORKFLOW));
+  expectHeld(run, formlabs);
+  expectPrinters(run);
+});
+
+example('the first workflow of README.md is red where the Dashboard refuses', async () => {
+  const formlabs = await startFormlabs();
+  const elsewhere = await startFormlabs();
+  const run = await runOn(formlabs, save(FIRST_WORKFLOW), {
+    machine: { ...formlabs.machine, CURL_HOME: dirname(elsewhere.authority) },
+  });
+  expect(run.conclusion).toBe('failure');
+  expect(run.log).toMatch(/^curl: \(22\) .* 401/m);
+});
+
+example(
+  'README.md lists printers in PowerShell',
+  async () => {
+    const formlabs = await startFormlabs();
+    const workflow = withRecipe([THE_ACTION], 'List printers', 'powershell');
+    const run = await runOn(formlabs, workflow, await forPowerShell(formlabs));
+    expectHeld(run, formlabs);
+    expectPrinters(run);
+  },
+  reason || noPowerShell,
+);
+
+for (const shell of ['bash', 'powershell']) {
+  example(
+    `README.md revokes the token early in ${shell}`,
+    async () => {
+      const formlabs = await startFormlabs();
+      const workflow = withRecipe(FIRST_WORKFLOW.jobs.printers.steps, 'Revoke the token', shell);
+      const run = await runOn(formlabs, workflow, await forPowerShell(formlabs));
+      expectHeld(run, formlabs);
+      const revocations = formlabs.requests().filter((request) => request.endsWith('/revoke_token/'));
+      expect(revocations).toHaveLength(2);
+    },
+    reason || (shell === 'powershell' ? noPowerShell : ''),
+  );
+}
+
+example('reusable.yml lists serials and status', async () => {
+  const formlabs = await startFormlabs();
+  const run = await runOn(formlabs, 'examples/reusable.yml');
+  expectHeld(run, formlabs);
+  expectPrinters(run);
+});
 
 example('list-printers.yml puts every printer into the summary', async () => {
   const formlabs = await startFormlabs();
@@ -123,44 +224,69 @@ example('proxy.yml does everything through a proxy that opens TLS', async () => 
   });
   expectHeld(run, formlabs);
   expect(proxy.connects).toEqual(Array(3).fill('api.formlabs.com:443'));
-  expect(run.log).toContain('"serial":"Form4-EagerOtter"');
+  expectPrinters(run);
 });
 
-example('remote-print.yml sends a scene to a printer, and logs out', async () => {
+/** A PreFormServer with a .form file on its machine, and what the workflow that prints needs to use both. */
+async function startPrinting(options: { silentAt?: string; form?: string; printer?: string; printNow?: string } = {}) {
+  const { silentAt, form = 'form', printer = 'Form4-EagerOtter', printNow = 'false' } = options;
   const formlabs = await startFormlabs();
-  const server = await startPreFormServer(formlabs.accepts);
+  const server = await startPreFormServer(formlabs.accepts, silentAt === undefined ? {} : { silentAt });
   cleanup(server.close);
-  const file = join(dirname(formlabs.authority), 'part.form');
-  writeFileSync(file, '');
-  const inputs = { 'form-file': file, printer: 'Form4-EagerOtter', 'job-name': 'A "part"' };
+  const file = join(dirname(formlabs.authority), 'Prüfling ½.form');
+  writeFileSync(file, form);
   const run = await runOn(formlabs, 'examples/remote-print.yml', {
-    inputs,
-    env: { PREFORM_SERVER: server.url },
+    inputs: { 'form-file': file, printer, 'job-name': 'Prüfling "½"', 'print-now': printNow },
+    // A proxy that answers nobody.
+    machine: { ...formlabs.machine, http_proxy: 'http://127.0.0.1:9', HTTP_PROXY: 'http://127.0.0.1:9' },
+    env: { PREFORM_SERVER: server.url, ...(silentAt !== undefined && { REQUEST_SECONDS: '1' }) },
   });
-  expectHeld(run, formlabs);
-  expect(server.jobs).toEqual([{ printer: 'Form4-EagerOtter', name: 'A "part"', file }]);
+  return { formlabs, server, file, run };
+}
+
+/** Nothing was printed, the step that prints is red, and the rest was cleaned up. */
+function expectNotPrinted({ formlabs, server, run }: Awaited<ReturnType<typeof startPrinting>>): void {
+  expect(server.jobs).toEqual([]);
+  expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', 'success', 'success']);
   expect(server.isLoggedIn()).toBe(false);
+  expect(formlabs.liveTokens()).toBe(0);
+}
+
+for (const printNow of ['true', 'false']) {
+  const name = `remote-print.yml uploads a scene with print-now: ${printNow}, and logs out`;
+  powershellExample(name, async () => {
+    const { formlabs, server, file, run } = await startPrinting({ printNow });
+    expectHeld(run, formlabs);
+    expect(server.jobs).toEqual([
+      { printer: 'Form4-EagerOtter', name: 'Prüfling "½"', file, printNow: printNow === 'true' },
+    ]);
+    expect(server.isLoggedIn()).toBe(false);
+  });
+}
+
+powershellExample('remote-print.yml shows why a file was refused, and logs out', async () => {
+  const printing = await startPrinting({ form: '' });
+  expectNotPrinted(printing);
+  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/load-form\/ failed: .*400.*INVALID_FILE/m);
+  expect(printing.run.log).toContain(`The file ${printing.file} is empty.`);
 });
 
-example('remote-print.yml logs out and revokes where nothing could be printed', async () => {
-  const formlabs = await startFormlabs();
-  const server = await startPreFormServer(formlabs.accepts);
-  cleanup(server.close);
-  const inputs = { 'form-file': '/missing.form', printer: 'Form4-EagerOtter', 'job-name': 'Part' };
-  const run = await runOn(formlabs, 'examples/remote-print.yml', {
-    inputs,
-    env: { PREFORM_SERVER: server.url },
-  });
-  expect(run.steps.map(({ outcome }) => outcome)).toEqual([
-    'success',
-    'success',
-    'failure',
-    'skipped',
-    'success',
-    'success',
-  ]);
-  expect(run.log).toContain('FILE_NOT_FOUND');
-  expect(server.isLoggedIn()).toBe(false);
+powershellExample('remote-print.yml shows that a printer is unknown, and logs out', async () => {
+  const printing = await startPrinting({ printer: 'Süd-1' });
+  expectNotPrinted(printing);
+  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/scene\/.*\/print\/ failed: .*400.*PRINTER_NOT_FOUND/m);
+  expect(printing.run.log).toContain('There is no printer Süd-1.');
+});
+
+powershellExample('remote-print.yml gives up on a server that is silent, and logs out', async () => {
+  const printing = await startPrinting({ silentAt: '/load-form/' });
+  expectNotPrinted(printing);
+  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/load-form\/ failed: .*(time|Timeout)/m);
+});
+
+powershellExample('remote-print.yml does not log out whoever it did not log in', async () => {
+  const { formlabs, run } = await startPrinting({ silentAt: '/login/' });
+  expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', 'skipped', 'success']);
   expect(formlabs.liveTokens()).toBe(0);
 });
 
@@ -230,6 +356,6 @@ example('an example waits where the Dashboard asks it to', async () => {
 test('every example is run here', () => {
   const source = readFileSync(import.meta.filename, 'utf8');
   for (const name of readdirSync(join(ACTION_DIR, 'examples'))) {
-    expect(source).toMatch(new RegExp(`^example\\('(?:.* )?${name}/? `, 'm'));
+    expect(source).toMatch(new RegExp(`^(?:powershellE|e)xample\\('(?:.* )?${name}/? `, 'm'));
   }
 });

@@ -9,7 +9,7 @@ import { expectGreen, expectUnseen, expectWarning, filesOf, newJob } from './sup
 
 const DAY_MS = 86_400_000;
 
-async function embeddedDashboard(): Promise<Dashboard & { inputs: Record<string, string> }> {
+async function mockDashboard(): Promise<Dashboard & { inputs: Record<string, string> }> {
   const dashboard = await startDashboard();
   cleanup(dashboard.close);
   const { clientId, clientSecret, url } = dashboard;
@@ -23,7 +23,7 @@ async function useToken({ url }: Dashboard, token = ''): Promise<number> {
 }
 
 test('a job gets a token that works, and that is refused when the job has ended', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
 
   const main = await job.run('main', { inputs: dashboard.inputs });
@@ -39,7 +39,7 @@ test('a job gets a token that works, and that is refused when the job has ended'
 });
 
 test('a job without faults costs two requests', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   await job.run('main', { inputs: dashboard.inputs });
   await job.run('post', { inputs: dashboard.inputs });
@@ -47,7 +47,7 @@ test('a job without faults costs two requests', async () => {
 });
 
 test('expires-at says when the token expires, a day from now', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const before = Date.now();
   const { outputs } = await newJob().run('main', { inputs: dashboard.inputs });
   expect(outputs['expires-at']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -58,7 +58,7 @@ test('expires-at says when the token expires, a day from now', async () => {
 });
 
 test.each([false, true])('secret and token are masked and never seen, with debug logging %s', async (debug) => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   const main = await job.run('main', { inputs: dashboard.inputs, debug });
   const post = await job.run('post', { inputs: dashboard.inputs, debug });
@@ -74,7 +74,7 @@ test.each([false, true])('secret and token are masked and never seen, with debug
 });
 
 test('the client secret is in no file of the job, and the token only in state and output', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   const main = await job.run('main', { inputs: dashboard.inputs });
   await job.run('post', { inputs: dashboard.inputs });
@@ -83,7 +83,7 @@ test('the client secret is in no file of the job, and the token only in state an
 });
 
 test('the log says where the token came from, when it expires, and what becomes of it', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   const main = await job.run('main', { inputs: dashboard.inputs });
   expect(main.log).toEqual([
@@ -95,7 +95,7 @@ test('the log says where the token came from, when it expires, and what becomes 
 });
 
 test('two uses in one job have a token each, and both are revoked', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const [first, second] = [newJob(), newJob()];
   const tokens = [
     (await first.run('main', { inputs: dashboard.inputs })).outputs['token'],
@@ -110,7 +110,7 @@ test('two uses in one job have a token each, and both are revoked', async () => 
 });
 
 test('with skip-token-revoke the token outlives the job, and both steps say so', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   const inputs = { ...dashboard.inputs, 'skip-token-revoke': 'true' };
   const main = await job.run('main', { inputs });
@@ -126,7 +126,7 @@ test('with skip-token-revoke the token outlives the job, and both steps say so',
 });
 
 test('what counts is the skip-token-revoke of the main step', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   await job.run('main', { inputs: dashboard.inputs });
   expectGreen(await job.run('post', { inputs: { ...dashboard.inputs, 'skip-token-revoke': 'true' } }));
@@ -134,7 +134,7 @@ test('what counts is the skip-token-revoke of the main step', async () => {
 });
 
 test('a post step without state has nothing to revoke, and asks nobody', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const post = await newJob().run('post', { inputs: dashboard.inputs });
   expectGreen(post);
   expect(post.log).toEqual(['There is no access token to revoke.']);
@@ -142,7 +142,7 @@ test('a post step without state has nothing to revoke, and asks nobody', async (
 });
 
 test('the post step revokes with what main used, whatever its own inputs say', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   await job.run('main', { inputs: dashboard.inputs });
   const post = await job.run('post', {
@@ -159,7 +159,7 @@ test('the post step revokes with what main used, whatever its own inputs say', a
 });
 
 test('post steps with the wrong inputs warn, and say what helps and how long the token lives', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const job = newJob();
   const main = await job.run('main', { inputs: dashboard.inputs });
   const another = { ...dashboard.inputs, 'client-secret': 'another-secret' };
@@ -176,7 +176,7 @@ test('post steps with the wrong inputs warn, and say what helps and how long the
 });
 
 test('wrong credentials end the step red, with the page where credentials are made', async () => {
-  const dashboard = await embeddedDashboard();
+  const dashboard = await mockDashboard();
   const main = await newJob().run('main', {
     inputs: { ...dashboard.inputs, 'client-secret': 'wrong-secret' },
   });

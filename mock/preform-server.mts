@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PRINTERS } from './fleet.mts';
@@ -21,10 +21,20 @@ export interface PrintJob {
   printer: string;
   name: string;
   file: string;
+  /** Whether to start at once; if undefined, PreFormServer starts it if the printer is ready. */
+  printNow: boolean | undefined;
+}
+
+export interface PreFormServerOptions {
+  /** A path that it never answers. */
+  silentAt?: string;
 }
 
 /** @param accepts whether the Dashboard takes this access token */
-export async function startPreFormServer(accepts: (token: string) => boolean): Promise<PreFormServer> {
+export async function startPreFormServer(
+  accepts: (token: string) => boolean,
+  { silentAt }: PreFormServerOptions = {},
+): Promise<PreFormServer> {
   const scenes = new Map<string, string>();
   const jobs: PrintJob[] = [];
   let login = '';
@@ -43,6 +53,7 @@ export async function startPreFormServer(accepts: (token: string) => boolean): P
     if (path === '/load-form/') {
       const file = String(body['file'] ?? '');
       if (!existsSync(file)) return failure('FILE_NOT_FOUND', `There is no file ${file}.`);
+      if (statSync(file).size === 0) return failure('INVALID_FILE', `The file ${file} is empty.`);
       const id = randomUUID();
       scenes.set(id, file);
       return [200, { id, layer_count: 900, models: [] }];
@@ -55,7 +66,8 @@ export async function startPreFormServer(accepts: (token: string) => boolean): P
     if (!PRINTERS.some(({ serial, group }) => [serial, group?.id].includes(printer))) {
       return failure('PRINTER_NOT_FOUND', `There is no printer ${printer}.`);
     }
-    jobs.push({ printer, name, file });
+    const printNow = typeof body['print_now'] === 'boolean' ? body['print_now'] : undefined;
+    jobs.push({ printer, name, file, printNow });
     return [200, { job_id: randomUUID() }];
   }
 
@@ -68,8 +80,12 @@ export async function startPreFormServer(accepts: (token: string) => boolean): P
 
   const server = createServer(async (request, response) => {
     const [status, body] = await answer(request);
-    response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(body === undefined ? '' : JSON.stringify(body));
+    if (request.url === silentAt) return;
+    const text = body === undefined ? '' : JSON.stringify(body);
+    // One answer does not say how long it is: Windows PowerShell reads a refusal in another way then.
+    const length = request.url === '/load-form/' ? {} : { 'content-length': Buffer.byteLength(text) };
+    response.writeHead(status, { 'content-type': 'application/json', ...length });
+    response.end(text);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

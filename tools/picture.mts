@@ -70,7 +70,7 @@ function draw(lines: readonly string[]): string {
 
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"
   role="img" aria-labelledby="title desc">
-  <title id="title">The log of a job that uses Formlabs Dashboard Token</title>
+  <title id="title">The output of npm start</title>
   <desc id="desc">The main step gets a token, a later step lists printers with it, the post step revokes it. In the
     log the token is three asterisks.</desc>
   <style>${STYLE}

@@ -9,7 +9,7 @@ import { type Dashboard, type DashboardOptions, startDashboard } from '../../moc
 import { cleanup } from './cleanup';
 
 export interface Formlabs extends Dashboard {
-  /** The port on which the sandbox answers as https://api.formlabs.com. */
+  /** The port on which the mock Dashboard answers as https://api.formlabs.com. */
   readonly port: number;
   /** The certificate of the authority that vouches for that, as a file. */
   readonly authority: string;
@@ -22,7 +22,7 @@ export interface Formlabs extends Dashboard {
 
 const HOST = 'api.formlabs.com';
 
-/** Starts a sandbox that answers https://api.formlabs.com, for those who are told where that is. */
+/** Starts a mock Dashboard that answers https://api.formlabs.com, for those who are told where that is. */
 export async function startFormlabs(options: DashboardOptions = {}): Promise<Formlabs> {
   const dashboard = await startDashboard(options);
   cleanup(dashboard.close);

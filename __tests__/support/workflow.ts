@@ -89,6 +89,19 @@ const OWN_ACTIONS = new Map([
 ]);
 const KNOWN_KEYS = new Set(['id', 'name', 'if', 'uses', 'with', 'env', 'run', 'shell']);
 
+/** The command for `shell: powershell`; on Windows it can be set to `powershell`, which is version 5.1. */
+export const POWERSHELL = process.env['POWERSHELL'] || 'pwsh';
+
+/** Makes a script one for PowerShell (actions/runner, ScriptHandlerHelpers.cs), and returns the command that runs it. */
+function inPowerShell(script: string): [command: string, args: string[]] {
+  const content = readFileSync(script, 'utf8');
+  // The runner writes UTF-8, which Windows PowerShell reads as the code page of the machine.
+  if (/[^ -~\s]/.test(content)) throw new Error('A step for Windows PowerShell has to be ASCII.');
+  const end = 'if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }';
+  writeFileSync(`${script}.ps1`, `$ErrorActionPreference = 'stop'\n${content}\n${end}`);
+  return [POWERSHELL, ['-command', `. '${script}.ps1'`]];
+}
+
 export async function runWorkflow(path: string, options: JobOptions = {}): Promise<JobRun> {
   const { jobs } = parse(readFileSync(join(ACTION_DIR, path), 'utf8')) as Workflow;
   const [job, another] = Object.values(jobs);
@@ -132,17 +145,21 @@ export async function runWorkflow(path: string, options: JobOptions = {}): Promi
 
   async function runScript(name: string, step: Step, scope: Scope, env: Values): Promise<void> {
     const shell = step.shell ?? scope.shell;
-    if (shell !== undefined && shell !== 'bash') throw new Error(`This runner has no ${shell}.`);
+    if (shell !== undefined && shell !== 'bash' && shell !== 'powershell') throw new Error(`No ${shell} here.`);
     const script = join(temp, `${files++}.sh`);
     const stepFiles = createStepFiles(join(temp, `${files++}`));
     writeFileSync(script, substitute(step.run ?? '', scope));
     const args = shell === 'bash' ? ['--noprofile', '--norc', '-eo', 'pipefail'] : ['-e'];
+    const [command, all] = shell === 'powershell' ? inPowerShell(script) : ['bash', [...args, script]];
     const { exitCode, output } = await ended(
-      spawn('bash', [...args, script], {
+      spawn(command, all, {
         cwd: workspace,
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
           HOME: temp,
+          // What a PowerShell that was installed with .NET needs; and it is to call nobody.
+          DOTNET_ROOT: process.env['DOTNET_ROOT'],
+          POWERSHELL_TELEMETRY_OPTOUT: '1',
           ...options.machine,
           PATH: [options.commands, dirname(process.execPath), process.env['PATH']]
             .filter((folder) => folder !== undefined)
