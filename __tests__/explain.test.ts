@@ -1,559 +1,315 @@
 import { join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { explain, explainUnusable, type Origin } from '../src/dashboard/explain';
-import type { Outcome } from '../src/dashboard/http';
-import { TunnelError, type TunnelProxy } from '../src/dashboard/proxy';
-import type { Explanation } from '../src/shared/errors';
-import { writePem } from './support/certificate';
+import {
+  type Context,
+  describe as describeAnswer,
+  explain,
+  explainUnconfirmed,
+  explainUnusable,
+} from '../src/dashboard/explain';
+import type { Response, Stage } from '../src/dashboard/http';
+import { parseProxy, TunnelError } from '../src/dashboard/proxy';
+import type { RequestError } from '../src/shared/errors';
+import { makeCertificate, writePem } from './support/certificate';
+import { contextWith, loggerWith, responseOf } from './support/response';
 
-const SECRET = 's3cret';
+// What is told, and under which heading it is explained. The sentences are tested on the bundle, with their links.
+
 const HOST = 'api.formlabs.com';
+const SECRET = 's3cret-word';
+const LATER = { headers: { 'retry-after': '7' } };
+const logger = loggerWith(SECRET);
 
-const ORIGIN: Origin = {
-  url: `https://${HOST}/developer/v1/o/token/`,
-  proxy: undefined,
-  clientSecret: SECRET,
-  journal: {
-    info: () => undefined,
-    hide: () => undefined,
-    words: (text) => text.replaceAll('odd', '…'),
-    host: (text) => text.replaceAll('odd', '…'),
-  },
-};
+const explained = (changes: Partial<Response>, context: Partial<Context> = {}): RequestError =>
+  explain(responseOf(changes), contextWith({ logger, ...context }));
 
-const PROXY: TunnelProxy = {
-  host: 'proxy.test:3128',
-  hasCredentials: false,
-  secrets: [],
-  connect: () => undefined,
-};
-
-function explained(outcome: Partial<Outcome>, origin: Partial<Origin> = {}): Explanation {
-  const nothing = { status: 0, headers: {}, body: '', cause: undefined, timedOut: undefined };
-  return explain({ ...nothing, ...outcome }, { ...ORIGIN, ...origin }).explanation;
+/** Some words of each message, in their order. What another attempt can't change is final. */
+function expectSaid(error: RequestError, end: 'final' | 'passing', help: string, ...words: readonly string[]): void {
+  expect([error.help, error.isTransient ? 'passing' : 'final']).toEqual([help, end]);
+  let rest = error.message;
+  for (const some of words) {
+    expect(rest).toContain(some);
+    rest = rest.slice(rest.indexOf(some) + some.length);
+  }
 }
 
-function answered(status: number, body = '', headers: Outcome['headers'] = {}): Explanation {
-  return explained({ status, body, headers });
-}
+describe('an answer', () => {
+  const NOT_ACCEPTED = 'the-credentials-were-not-accepted';
+  const UNKNOWN = 'an-undocumented-answer';
 
-function failed(cause: unknown, origin: Partial<Origin> = {}): Explanation {
-  return explained({ cause }, origin);
-}
-
-function withCode(code: string, more: object = {}): Error {
-  return Object.assign(new Error('x'), { code }, more);
-}
-
-/** The number that an error of the system has on this one. */
-function errnoOf(name: string): number | undefined {
-  return [...getSystemErrorMap()].find(([, [known]]) => known === name)?.[0];
-}
-
-function refusedByProxy(
-  status: number,
-  headers: Outcome['headers'] = {},
-  proxy: Partial<TunnelProxy> = {},
-): Explanation {
-  return failed(new TunnelError({ status, headers }), { proxy: { ...PROXY, ...proxy } });
-}
-
-describe('an answer is final', () => {
-  test.each([300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 411, 413, 414, 415])(
-    '%d',
-    (status) => expect(answered(status).transient).toBe(false),
-  );
-
-  test.each([301, 307])('%d, also with Retry-After', (status) => {
-    expect(answered(status, '', { 'retry-after': '1' }).transient).toBe(false);
+  test.each<[status: number, body: string, help: string, words: string[]]>([
+    [
+      400,
+      '{"error":"invalid_grant","error_description":"Not so.","detail":"x"}',
+      NOT_ACCEPTED,
+      [': Not so. Check that'],
+    ],
+    [401, '{"error":"invalid_client"}', NOT_ACCEPTED, ['(401): invalid_client. ', 'belong together']],
+    [401, `{"detail":"Not ${SECRET} found."}`, NOT_ACCEPTED, ['(401): Not … found. ']],
+    [401, '{"error":{"a":1},"error_description":7}', NOT_ACCEPTED, ['(401). ']],
+    [400, '{"error":"unauthorized_client"}', NOT_ACCEPTED, ['unauthorized_client. ', 'create new ones']],
+    [400, '{"error":"unsupported_grant_type"}', NOT_ACCEPTED, ['unsupported_grant_type. ', 'check api-url']],
+    [400, '{"error":"invalid_scope"}', NOT_ACCEPTED, ['invalid_scope. ', 'check api-url']],
+    [401, '{"error":"invalid_request"}', NOT_ACCEPTED, ['invalid_request. ', 'as it was sent']],
+    // What is not about the credentials does not send anyone to look for them.
+    [400, '{"detail":"Bad host"}', UNKNOWN, ['400 (bad request): Bad host, which']],
+    [401, '\n<p>', UNKNOWN, ['401 (unauthorized), with an HTML page, which']],
+    [403, '<p>', '403-forbidden', ['(403), with an HTML page', 'firewall', 'registered printer']],
+    [404, '', '404-not-found', [`https://${HOST}/developer/v1/o/token/ (404)`]],
+    [202, '', 'a-firewall-answered', ['202 (accepted)']],
+    [204, '', UNKNOWN, ['204 (no content)']],
+    [304, '', UNKNOWN, ['304 (not modified)']],
+    [407, '', UNKNOWN, ['407 (proxy authentication required)', 'any proxy']],
+  ])('%d %s is final: %s', (status, body, help, words) => {
+    expectSaid(explained({ status, body }), 'final', help, ...words);
   });
 
-  test.each([400, 401])('%d in JSON, also with Retry-After', (status) => {
-    expect(answered(status, '{"error":"invalid_client"}', { 'retry-after': '1' }).transient).toBe(false);
-  });
-});
-
-describe('an answer may pass', () => {
-  test.each([408, 425, 429, 500, 501, 502, 503, 504, 505, 511, 520, 522, 524, 525, 526, 530, 599])('%d', (status) =>
-    expect(answered(status).transient).toBe(true),
-  );
-
-  test.each([400, 401, 402, 403, 404, 405, 407, 418, 451])('%d with Retry-After, that is not of the API', (status) => {
-    expect(answered(status, '<html>', { 'retry-after': '7' })).toMatchObject({ transient: true, retryAfterMs: 7_000 });
-  });
-});
-
-describe('what an answer means', () => {
-  test('the OAuth error is told, and its description', () => {
-    const body = { error: 'invalid_grant', error_description: 'Invalid odd given.', detail: 'not told' };
-    expect(answered(400, JSON.stringify(body))).toMatchObject({
-      what: 'the Dashboard did not accept the credentials (400): invalid_grant: Invalid … given',
-      advice: expect.stringMatching(/belong together/),
-    });
+  test.each<[status: number, body: string, words: string[]]>([
+    [429, '{"detail":"Request was throttled. Wait."}', ['(too many requests): Request was throttled. Wait. ', '1,500']],
+    // Of an outage a page is what everyone expects.
+    [502, '<html>', ['502 (bad gateway). ', 'outage']],
+    [599, '', ['599 (an unknown status). ', 'outage']],
+    [408, '', ['408 (request timeout). ']],
+    [425, '', ['425 (too early). ']],
+  ])('%d %s may pass', (status, body, words) => {
+    expectSaid(explained({ status, body }), 'passing', 'a-rate-limit-or-an-outage', ...words);
   });
 
-  test.each<[name: string, body: string, details: string]>([
-    ['the detail of the web framework', '{"detail":"Request was throttled. Wait."}', ': Request was throttled. Wait'],
-    ['nothing of other types', '{"error":{"a":1},"error_description":7}', ''],
-    ['nothing of no JSON', 'error', ''],
-    ['nothing of a page that comes with an outage', '<html>error', ''],
-  ])('of an outage it tells %s', (_name, body, details) => {
-    expect(answered(503, body).what).toBe(`the Dashboard answered 503 (service unavailable)${details}`);
+  test.each(['temporarily_unavailable', 'server_error', 'slow_down'])('400 with %s may pass', (error) => {
+    expectSaid(explained({ status: 400, body: JSON.stringify({ error }) }), 'passing', NOT_ACCEPTED, error, 'outage');
   });
 
-  test.each([
-    ['unauthorized_client', /grant: create new ones/],
-    ['unsupported_grant_type', /client credentials grant: check api-url/],
-    ['invalid_scope', /scope.*check api-url/],
-    ['invalid_request', /did not arrive as it was sent/],
-    ['invalid_client', /belong together/],
-    ['invalid_grant', /belong together/],
-  ])('%s has advice of its own', (error, advice) => {
-    for (const status of [400, 401]) expect(answered(status, JSON.stringify({ error })).advice).toMatch(advice);
+  test('that says when to come back may pass too, but for a refusal of the API, and a redirect', () => {
+    const isTransient = (status: number, body = '<p>') => explained({ status, body, ...LATER }).isTransient;
+    expect([402, 403, 404, 405, 418].map((status) => isTransient(status))).not.toContain(false);
+    expect([302, 401, 400].map((status) => isTransient(status, '{"error":"x"}'))).not.toContain(true);
+    expect(explained({ status: 429, ...LATER }).retryAfterMs).toBe(7_000);
   });
 
-  test('400 with JSON that holds no error of OAuth is no word about the credentials', () => {
-    const { what, advice } = answered(400, '{"detail":"Bad odd host"}');
-    expect(what).toBe('the Dashboard answered 400 (bad request): Bad … host, which its API does not document');
-    expect(`${what} ${advice}`).not.toMatch(/credentials|client-secret/);
-    expect(answered(401, '{"detail":"x"}').what).toMatch(/did not accept the credentials \(401\): x$/);
+  test('names the credentials that look like something else', () => {
+    const said = (oddInputs: string[]) => explained({ status: 401, body: '{}' }, { oddInputs }).message;
+    expect(said(['client-id', 'client-secret'])).toMatch(/ of client-id and client-secret has .* a quoted value\.$/);
+    expect(said([])).not.toMatch(/quotes/);
   });
 
-  test.each([400, 401])('%d with a page, or with no JSON, is no word about the credentials', (status) => {
-    for (const body of ['\n<html>', '', 'Bad Request']) {
-      const { what, advice } = answered(status, body);
-      expect(what).toMatch(/^the Dashboard answered 40\d \([a-z ]+\).*, which its API does not document$/);
-      expect(what.includes('with an HTML page')).toBe(body.includes('<'));
-      expect(`${what} ${advice}`).not.toMatch(/credentials|client-secret/);
+  test.each<[shown: string, location: string]>([
+    ['login.test', 'https://user:password@login.test:8443/path?query#fragment'],
+    ['….test', `https://${SECRET}.test/`],
+    ['login.test', '//login.test/path'],
+    [HOST, '/path?query'],
+    ['an unreadable address', 'https://['],
+    ['an unreadable address', 'data:text/plain,x'],
+    ['an unreadable address', `/${'x'.repeat(2_000)}`],
+  ])('of a redirect only the host is told: %s', (shown, location) => {
+    for (const status of [301, 302, 303, 307, 308]) {
+      expectSaid(explained({ status, headers: { location } }), 'final', 'the-request-was-redirected', ` to ${shown};`);
     }
   });
 
-  test.each(['"quoted"', "'quoted", 'quoted"', ' spaced', '«quoted»'])(
-    '401 asks what is around the secret %j',
-    (clientSecret) => {
-      const { advice } = explained({ status: 401, body: '{"error":"invalid_client"}' }, { clientSecret });
-      expect(advice).toMatch(/starts or ends with a symbol, such as a quote/);
-      expect(advice).not.toContain('quoted');
-    },
-  );
-
-  test.each(['plain', 'with"inside', '_under_'])('401 asks nothing about the secret %j', (clientSecret) => {
-    const { advice } = explained({ status: 401, body: '{}' }, { clientSecret });
-    expect(advice).not.toMatch(/quote/);
+  // A known defect: it is said to lead to where the request was sent.
+  test('a redirect without a target leads to an unreadable address', () => {
+    expect(explained({ status: 302 }).message).toContain('to an unreadable address');
   });
 
-  test.each<[status: number, what: RegExp, advice: RegExp]>([
-    [403, /^the Dashboard refused the request \(403\)$/, /firewall.*registered printer/],
-    [
-      404,
-      /^there is nothing at https:\/\/api\.formlabs\.com\/developer\/v1\/o\/token\/ \(404\)$/,
-      /wrong host or path/,
-    ],
-    [407, /^the Dashboard answered 407 \(proxy authentication required\), which its API does not document$/, /proxy/],
-    [418, /^the Dashboard answered 418 \(i'm a teapot\), which its API does not document$/, /Check api-url/],
-    [429, /^the Dashboard answered 429 \(too many requests\)$/, /1,500 an hour/],
-    [502, /^the Dashboard answered 502 \(bad gateway\)$/, /outage/],
-    [599, /^the Dashboard answered 599 \(an unknown status\)$/, /outage/],
-  ])('%d', (status, what, advice) => {
-    expect(answered(status)).toMatchObject({
-      what: expect.stringMatching(what),
-      advice: expect.stringMatching(advice),
-    });
+  test.each<[reason: string, help: string, response: Partial<Response>, words: string[]]>([
+    ['is a page', 'the-answer-has-no-usable-token', { body: '<html>' }, ['the token request is a page', 'portal']],
+    ['is empty', 'the-answer-has-no-usable-token', { status: 204 }, ['204 (no content), is empty']],
+    ['is a page', 'a-firewall-answered', { status: 202 }, ['202 (accepted), is a page']],
+    ['is a page', 'a-firewall-answered', { headers: { 'x-amzn-waf-action': 'challenge' } }, ['is a page']],
+    ['holds an error', NOT_ACCEPTED, { body: '{"error":"invalid_client"}' }, [': invalid_client. ', 'belong together']],
+    ['holds an error', NOT_ACCEPTED, { body: '{"error":"invalid_scope"}' }, [': invalid_scope. ', 'check api-url']],
+  ])('that %s can not be used: %s', (reason, help, response, words) => {
+    expectSaid(explainUnusable(responseOf(response), reason, logger), 'final', help, ...words);
   });
 
-  test.each<[location: string | undefined, shown: string]>([
-    ['https://user:password@login.test:8443/path?query#fragment', 'login.test'],
-    ['https://odd.test/', '….test'],
-    ['//login.test/path', 'login.test'],
-    ['/path?query', HOST],
-    ['https://[', 'an unreadable address'],
-    ['data:text/plain,x', 'an unreadable address'],
-    ['', 'an unreadable address'],
-    [undefined, 'an unreadable address'],
-  ])('of a redirect to %j only the host is told', (location, shown) => {
-    const { what } = answered(302, '', { location });
-    expect(
-      what.startsWith(`the Dashboard redirected the request (302) to ${shown}; redirects are not followed, `),
-    ).toBe(true);
+  test('to a revocation that does not confirm it is named, and what may have answered', () => {
+    const said = (status: number) => explainUnconfirmed(responseOf({ status }));
+    expectSaid(said(200), 'final', 'the-access-token-could-not-be-revoked', 'answered, but not confirmed', 'portal');
+    expectSaid(said(202), 'final', 'a-firewall-answered', '202 (accepted), but not confirmed');
   });
 
-  test('that it holds no token is final, and points to what may be in between', () => {
-    expect(explainUnusable('the answer is a page').explanation).toMatchObject({
-      what: 'the answer is a page',
-      advice: expect.stringMatching(/captive portal/),
-      transient: false,
-    });
+  test('is its status, its time and some of its headers for debug logging', () => {
+    const headers = {
+      server: 'nginx/1.27',
+      via: SECRET,
+      'set-cookie': ['a=b'],
+      'x-request-id': 'a\nb',
+      'cf-ray': '8f',
+    };
+    const shown = (response: Partial<Response>) => describeAnswer(responseOf(response), 12.4, logger);
+    expect(shown({ headers })).toBe('200 (ok) after 12 ms; server: nginx/1.27; cf-ray: 8f');
+    expect(shown({ problem: { stage: 'answer' } })).toBe('200 (ok), incomplete, after 12 ms');
+    expect(shown({ status: 0, problem: { stage: 'answer' } })).toBe('No answer after 12 ms');
   });
 });
+
+const withCode = (code: string, more: object = {}) => Object.assign(new Error('x'), { code, ...more });
+const failedAt = (stage: Stage, cause: unknown, status = 0) => ({ status, problem: { stage, cause } });
+const lateAt = (stage: Stage, timeoutMs = 1_000) => ({ status: 0, problem: { stage, timeoutMs } });
 
 describe('no answer may pass', () => {
-  test.each([
-    'EADDRINUSE',
-    'EADDRNOTAVAIL',
-    'EAFNOSUPPORT',
-    'EAI_AGAIN',
-    'EAI_FAIL',
-    'EAI_MEMORY',
-    'EAI_NODATA',
-    'EACCES',
-    'ECONNABORTED',
-    'ECONNREFUSED',
-    'ECONNRESET',
-    'EHOSTDOWN',
-    'EHOSTUNREACH',
-    'EMFILE',
-    'ENETDOWN',
-    'ENETUNREACH',
-    'ENOBUFS',
-    'ENOENT',
-    'ENOTFOUND',
-    'EPERM',
-    'EPIPE',
-    'ETIMEDOUT',
-    'UNKNOWN',
-    'ERR_STREAM_PREMATURE_CLOSE',
-    'ERR_SOCKET_CLOSED',
-  ])('%s', (code) => {
-    const { what, transient } = failed(withCode(code));
-    expect(transient).toBe(true);
-    expect(what).toMatch(new RegExp(`^no answer from api\\.formlabs\\.com: .+ \\(${code}\\)$`));
-  });
+  const [refused] = [...getSystemErrorMap()].find(([, [name]]) => name === 'ECONNREFUSED') ?? [];
+  const reset = withCode('ECONNRESET');
+  const NO_NAME_SERVER = 'the-name-server-did-not-answer';
 
-  test.each<[name: string, error: unknown, reason: string]>([
-    ['the system', withCode('ECONNREFUSED', { errno: errnoOf('ECONNREFUSED') }), 'connection refused (ECONNREFUSED)'],
+  test.each<[help: string, words: string, response: Partial<Response>]>([
+    [NO_NAME_SERVER, 'name server did not answer within 1.0 s', lateAt('lookup')],
+    ['no-connection', 'no connection within 66.0 s', lateAt('connection', 66_000)],
+    ['the-tls-handshake-did-not-complete', 'complete within 0.5 s', lateAt('handshake', 500)],
+    ['no-complete-answer', 'no complete answer within 1.0 s', { ...lateAt('answer'), status: 200 }],
+    ['no-connection', 'connection refused (X)', failedAt('connection', withCode('X', { errno: refused }))],
     [
-      'several addresses',
-      withCode('ETIMEDOUT', { errors: [{ errno: errnoOf('ETIMEDOUT') }] }),
-      'connection timed out (ETIMEDOUT)',
+      'no-connection',
+      'connection refused (X)',
+      failedAt('connection', withCode('X', { errors: [{ errno: refused }] })),
     ],
-    ['the resolver', withCode('ENOTFOUND', { syscall: 'getaddrinfo' }), 'the host name was not found (ENOTFOUND)'],
-    ['a connection that ended', withCode('ECONNRESET'), 'the connection was cut (ECONNRESET)'],
-    ['nobody', new Error('x'), 'the connection was cut'],
-    ['a text', 'text', 'the connection was cut'],
-  ])('as %s names it', (_name, error, reason) => {
-    expect(failed(error).what).toBe(`no answer from ${HOST}: ${reason}`);
+    ['the-host-name-was-not-found', '(ENOTFOUND)', failedAt('lookup', withCode('ENOTFOUND'))],
+    [NO_NAME_SERVER, '(EAI_AGAIN)', failedAt('lookup', withCode('EAI_AGAIN', { syscall: 'getaddrinfo' }))],
+    ['no-complete-answer', 'the connection was cut. ', failedAt('answer', 'text')],
+    ['no-complete-answer', 'the connection was cut (ECONNRESET). ', failedAt('answer', reset)],
+    ['the-tls-handshake-did-not-complete', 'handshake (ECONNRESET). ', failedAt('handshake', reset)],
+    ['no-complete-answer', 'before the answer was complete (ECONNRESET). ', failedAt('answer', reset, 301)],
+    // The bytes were harmed on their way, or the peer was.
+    ...['ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC', 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR'].map(
+      (code): [string, string, Partial<Response>] => [
+        'the-tls-handshake-did-not-complete',
+        `handshake (${code}). `,
+        failedAt('handshake', withCode(code)),
+      ],
+    ),
+    ['no-complete-answer', 'cut (ERR_SSL_X). ', failedAt('answer', withCode('ERR_SSL_X'))],
+    ...['EADDRNOTAVAIL', 'EMFILE', 'EPROTOTYPE', 'UNKNOWN', 'ERR_STREAM_PREMATURE_CLOSE'].map(
+      (code): [string, string, Partial<Response>] => ['no-connection', code, failedAt('connection', withCode(code))],
+    ),
+  ])('%s: %s', (help, words, response) => {
+    expectSaid(explained(response), 'passing', help, `No answer from ${HOST}: `, words);
   });
 
-  test.each([
-    ['connection', 'no connection within 1.0 s'],
-    ['answer', 'no complete answer within 1.0 s'],
-  ] as const)('the time was over for the %s', (timedOut, reason) => {
-    expect(explained({ cause: new Error(reason), timedOut })).toMatchObject({
-      what: `no answer from ${HOST}: ${reason}`,
-      transient: true,
-      timedOut,
-    });
-  });
-
-  test('an answer that broke off after its head, whatever its status and the error', () => {
-    for (const [status, code] of [
-      [200, 'ECONNRESET'],
-      [404, 'ERR_STREAM_PREMATURE_CLOSE'],
-      [301, 'ECONNRESET'],
-    ] as const) {
-      expect(explained({ status, cause: withCode(code), headers: { 'retry-after': '3' } })).toMatchObject({
-        what: `no answer from ${HOST}: the connection was cut before the answer was complete (${code})`,
-        transient: true,
-        retryAfterMs: 3_000,
-      });
-    }
+  test('and tells the next attempt what it has to know, and debug logging the cause', () => {
+    const stages = ['answer', 'lookup', 'connection', 'handshake', 'tunnel', 'proxy lookup'] as const;
+    const timedOut = stages.map((stage) => explained(lateAt(stage)).timedOut);
+    expect(timedOut).toEqual(['answer', ...Array(5).fill('connection')]);
+    const error = explained({ ...failedAt('answer', reset, 200), ...LATER });
+    expect([error.timedOut, error.retryAfterMs, error.cause]).toEqual([undefined, 7_000, reset]);
   });
 });
 
-describe('a peer that does not speak TLS or HTTP is final', () => {
-  test.each([
-    'EPROTO',
-    'ERR_SSL_WRONG_VERSION_NUMBER',
-    'ERR_SSL_PACKET_LENGTH_TOO_LONG',
-    'ERR_SSL_UNEXPECTED_MESSAGE',
-    'ERR_TLS_HANDSHAKE_TIMEOUT',
-    'ERR_OSSL_ASN1_X',
-  ])('%s: there is no TLS that works', (code) => {
-    expect(failed(withCode(code))).toMatchObject({
-      what: `no TLS connection to ${HOST} is possible (${code})`,
-      advice: expect.stringMatching(/the host and the port/),
-      transient: false,
-    });
-  });
-
-  test.each([
-    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'x'],
-    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'x'],
-    ['EPROTO', 'write EPROTO 0A000410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure'],
-  ])('%s, %s: it refused the handshake', (code, message) => {
-    const error = Object.assign(new Error(message), { code });
-    expect(failed(error)).toMatchObject({
-      what: `the TLS handshake with ${HOST} was refused (${code})`,
-      advice: expect.stringMatching(/client certificate/),
-      transient: false,
-    });
-  });
-
-  test.each(['HPE_INVALID_CONSTANT', 'HPE_HEADER_OVERFLOW', 'HPE_UNEXPECTED_CONTENT_LENGTH'])('%s', (code) => {
-    expect(failed(withCode(code))).toMatchObject({
-      what: `what came from ${HOST} is not valid HTTP (${code})`,
-      advice: expect.stringMatching(/a token may have been issued/),
-      transient: false,
-    });
-  });
-
-  test.each([
-    ['ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC', 'x'],
-    ['ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR', 'x'],
-    ['EPROTO', 'write EPROTO 0A000438:SSL routines:ssl3_read_bytes:tlsv1 alert internal error'],
-  ])('%s, %s, may pass: the bytes were harmed on their way, or the peer was', (code, message) => {
-    const { what, transient } = failed(Object.assign(new Error(message), { code }));
-    expect(transient).toBe(true);
-    expect(what).toBe(`no answer from ${HOST}: the connection was cut (${code})`);
-  });
-
-  test('of HTTP that answers a revocation nobody fears that a token was issued', () => {
-    const { advice } = failed(withCode('HPE_X'), { url: `https://${HOST}/developer/v1/o/revoke_token/` });
-    expect(advice).not.toMatch(/a token may have been issued/);
-  });
-
-  test.each(['ERR_SOCKET_SSL_X', 'EPROTOTYPE', 'EPROTONOSUPPORT'])('%s is not such a peer', (code) => {
-    expect(failed(withCode(code)).transient).toBe(true);
-  });
+test.each<[help: string, cause: Error, words: string[]]>([
+  ['the-answer-is-not-valid-http', withCode('HPE_X'), [`${HOST} is`, '(HPE_X)']],
+  ['no-tls-connection-is-possible', withCode('EPROTO'), [`to ${HOST} is`, '(EPROTO)', 'the host and the port']],
+  ['no-tls-connection-is-possible', withCode('ERR_SSL_X', { reason: 'wrong version' }), ['(ERR_SSL_X, wrong version)']],
+  ...['unsafe legacy renegotiation disabled', 'unsupported protocol', 'dh key too small'].map(
+    (reason): [string, Error, string[]] => {
+      return ['no-tls-connection-is-possible', withCode('ERR_TLS_X', { reason }), [`, ${reason})`, 'out of date']];
+    },
+  ),
+  ['the-tls-handshake-was-refused', withCode('ERR_SSL_TLSV13_ALERT_X'), [`with ${HOST}`, 'client certificate']],
+  [
+    'the-tls-handshake-was-refused',
+    withCode('EPROTO', { message: '0A:SSL routines:f:sslv3 alert x:' }),
+    ['(EPROTO, s'],
+  ],
+  ['the-certificate-has-expired', withCode('CERT_HAS_EXPIRED'), [HOST, '(CERT_HAS_EXPIRED)', 'clock of the runner']],
+  ['the-certificate-has-expired', withCode('CERT_NOT_YET_VALID'), ['not valid yet', 'clock of the runner']],
+  ['the-certificate-is-for-another-name', withCode('ERR_TLS_CERT_ALTNAME_INVALID'), ['Check api-url']],
+  ['the-certificate-is-for-another-name', withCode('HOSTNAME_MISMATCH'), ['Check api-url']],
+  ...['UNSPECIFIED', 'EE_KEY_TOO_SMALL', 'INVALID_PURPOSE', 'CERT_REVOKED'].map((code): [string, Error, string[]] => {
+    const message = "unsuitable certificate purpose (it's), no; and more";
+    const words = ["refused: unsuitable certificate purpose (it's), no (", code];
+    return ['the-certificate-was-refused', withCode(code, { message }), words];
+  }),
+  ['the-certificate-was-refused', withCode('CA_X', { message: '\n' }), [': no reason']],
+  ...[
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'UNABLE_TO_GET_ISSUER_CERT',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'CERT_UNTRUSTED',
+  ].map((code): [string, Error, string[]] => ['the-certificate-is-not-trusted', withCode(code), [code]]),
+])('%s: no other attempt changes %j', (help, cause, words) => {
+  expectSaid(explained(failedAt('handshake', cause)), 'final', help, ...words);
 });
 
-describe('a certificate is final', () => {
+describe('a certificate that is not trusted', () => {
   beforeEach(() => void delete process.env['NODE_EXTRA_CA_CERTS']);
   afterEach(() => void delete process.env['NODE_EXTRA_CA_CERTS']);
+  const BEGIN = '-----BEGIN CERTIFICATE-----\n';
 
-  test.each<[code: string, problem: string, advice: RegExp]>([
-    ['CERT_HAS_EXPIRED', 'has expired', /clock of the runner/],
-    ['CERT_NOT_YET_VALID', 'is not valid yet', /clock of the runner/],
-    ['ERR_TLS_CERT_ALTNAME_INVALID', 'is for another name', /Check api-url/],
-    ['HOSTNAME_MISMATCH', 'is for another name', /Check api-url/],
-    ['UNSPECIFIED', 'is too weak', /stronger key/],
-    ['EE_KEY_TOO_SMALL', 'is too weak', /stronger key/],
-    ['CA_MD_TOO_WEAK', 'is too weak', /stronger key/],
-    ...[
-      'DEPTH_ZERO_SELF_SIGNED_CERT',
-      'SELF_SIGNED_CERT_IN_CHAIN',
-      'UNABLE_TO_GET_ISSUER_CERT',
-      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-      'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-      'CERT_CHAIN_TOO_LONG',
-      'CERT_REVOKED',
-      'CERT_UNTRUSTED',
-      'INVALID_CA',
-      'INVALID_PURPOSE',
-    ].map((code): [string, string, RegExp] => [
-      code,
-      'is not trusted',
-      /set NODE_EXTRA_CA_CERTS .*NODE_USE_SYSTEM_CA=1/,
-    ]),
-  ])('%s: it %s', (code, problem, advice) => {
-    expect(failed(withCode(code))).toMatchObject({
-      what: `the certificate of ${HOST} ${problem} (${code})`,
-      advice: expect.stringMatching(advice),
-      transient: false,
-    });
+  test.each<[advised: RegExp, file: (cert: string) => string]>([
+    [/ set NODE_EXTRA_CA_CERTS/, () => ''],
+    [/can't be read \(ENOENT\)/, () => join(import.meta.dirname, 'nowhere.pem')],
+    [/can't be read \(E[A-Z]+\)/, () => import.meta.dirname],
+    [/holds no certificate/, () => writePem('-----BEGIN PRIVATE KEY-----\nMIIB')],
+    [/holds 1 certificate.*lacks the authority/, (cert) => writePem(cert)],
+    [/holds 2 cert/, (cert) => writePem(`# x\n${cert}\n${cert.replaceAll(' CERTIFICATE', ' X509 CERTIFICATE')}`)],
+    [/holds 1 cert/, (cert) => writePem(cert.replaceAll(' CERTIFICATE', ' TRUSTED CERTIFICATE'))],
+    [/damaged from certificate 1 of 1/, () => writePem(`${BEGIN}MIIB`)],
+    [/damaged from certificate 2 of 3/, (cert) => writePem(`${cert}\n${BEGIN}MIIB\n${cert}`)],
+  ])('is looked for where the job was told to: %s', async (advised, file) => {
+    process.env['NODE_EXTRA_CA_CERTS'] = file((await makeCertificate()).cert);
+    const { advice } = explained(failedAt('handshake', withCode('SELF_SIGNED_CERT_IN_CHAIN')));
+    expect(advice).toMatch(advised);
+    expect(advice).toContain('NODE_USE_SYSTEM_CA=1');
   });
 
-  test('NODE_TLS_REJECT_UNAUTHORIZED=0 is named where it was set when the step began, and taken away', async () => {
-    const said = 'NODE_TLS_REJECT_UNAUTHORIZED=0 is ignored';
-    expect(failed(withCode('CERT_HAS_EXPIRED')).advice).not.toContain(said);
+  test('is not let pass by NODE_TLS_REJECT_UNAUTHORIZED=0, which is named then', async () => {
+    const expired = failedAt('handshake', withCode('CERT_HAS_EXPIRED'));
+    expect(explained(expired).advice).not.toContain('NODE_TLS_REJECT_UNAUTHORIZED');
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
     jest.resetModules();
     const anew = await import('../src/dashboard/explain');
     expect(process.env).not.toHaveProperty('NODE_TLS_REJECT_UNAUTHORIZED');
-    for (const code of ['CERT_HAS_EXPIRED', 'HOSTNAME_MISMATCH', 'UNSPECIFIED', 'DEPTH_ZERO_SELF_SIGNED_CERT']) {
-      const outcome = { status: 0, headers: {}, body: '', cause: withCode(code), timedOut: undefined };
-      expect(anew.explain(outcome, ORIGIN).explanation.advice).toContain(said);
-    }
-  });
-
-  test('NODE_EXTRA_CA_CERTS is empty, which is as good as not set', () => {
-    process.env['NODE_EXTRA_CA_CERTS'] = '';
-    expect(failed(withCode('SELF_SIGNED_CERT_IN_CHAIN')).advice).toMatch(/set NODE_EXTRA_CA_CERTS/);
-  });
-
-  test.each<[problem: string, file: () => string, advice: RegExp]>([
-    ['is not there', () => join(import.meta.dirname, 'nowhere.pem'), /can't be read \(ENOENT\); in a container/],
-    ['is a folder', () => import.meta.dirname, /can't be read \(E[A-Z]+\)/],
-    ['is no PEM', () => writePem('MIIB'), /holds no certificate in PEM format/],
-    ['holds a key', () => writePem('-----BEGIN PRIVATE KEY-----\n'), /holds no certificate in PEM format/],
-    ['holds another', () => writePem('# x\n-----BEGIN CERTIFICATE-----\n'), /lacks the authority that signed it/],
-    [
-      'holds a trusted one',
-      () => writePem('-----BEGIN TRUSTED CERTIFICATE-----'),
-      /lacks the authority that signed it/,
-    ],
-    ['holds an old kind', () => writePem('-----BEGIN X509 CERTIFICATE-----'), /lacks the authority that signed it/],
-  ])('the file in NODE_EXTRA_CA_CERTS %s', (_problem, file, problem) => {
-    process.env['NODE_EXTRA_CA_CERTS'] = file();
-    const { advice } = failed(withCode('SELF_SIGNED_CERT_IN_CHAIN'));
-    expect(advice).toMatch(problem);
-    expect(advice).toMatch(/NODE_USE_SYSTEM_CA=1/);
-    expect(advice).not.toMatch(/set NODE_EXTRA_CA_CERTS/);
+    expect(anew.explain(responseOf(expired), contextWith()).advice).toContain('NODE_TLS_REJECT_UNAUTHORIZED=0 is');
   });
 });
 
 describe('through a proxy', () => {
-  const throughProxy = { proxy: PROXY };
+  const NAME = 'proxy.test:3128';
+  const WAY = `through the proxy ${NAME}`;
+  const open = parseProxy(NAME);
+  const refused = (code: string) => failedAt('tunnel', new TunnelError(undefined, withCode(code)));
+  const NO_TUNNEL = 'the-proxy-did-not-open-a-tunnel';
 
-  test('the way is named', () => {
-    expect(failed(withCode('ECONNRESET'), throughProxy).what).toBe(
-      `no answer from ${HOST} through the proxy proxy.test:3128: the connection was cut (ECONNRESET)`,
-    );
-    expect(explained({ cause: new Error('late'), timedOut: 'answer' }, throughProxy).what).toMatch(
-      / through the proxy /,
-    );
-  });
-
-  test('the certificate of the Dashboard is its own', () => {
-    expect(failed(withCode('CERT_HAS_EXPIRED'), throughProxy).what).toMatch(
-      /^the certificate of api\.formlabs\.com has/,
-    );
-  });
-
-  test.each<[status: number, headers: Outcome['headers'], hasCredentials: boolean, what: string, advice: RegExp]>([
-    [407, {}, false, 'requires credentials (407)', /Put user and password into https_proxy/],
-    [407, { 'proxy-authenticate': 'Basic realm="x"' }, false, 'requires credentials (407)', /Put user and password/],
-    [407, { 'proxy-authenticate': 'Negotiate, basic' }, true, 'rejected the credentials (407)', /https_proxy/],
-    [407, { 'proxy-authenticate': 'NTLM' }, true, 'offers no Basic authentication (407)', /another route/],
+  test.each<[end: 'final' | 'passing', help: string, words: string[], response: Partial<Response>]>([
+    ['passing', 'the-name-server-did-not-answer', [`${WAY}: `, 'for the proxy within'], lateAt('proxy lookup')],
+    ['passing', 'no-connection', [`${WAY}: `, 'to the proxy within 1.0 s'], lateAt('proxy connection')],
+    ['passing', 'the-tls-handshake-did-not-complete', [`${WAY}: `, 'with the proxy'], lateAt('proxy handshake')],
+    ['passing', NO_TUNNEL, [`${WAY}: `, 'a tunnel within 1.0 s'], lateAt('tunnel')],
+    ['passing', 'no-complete-answer', [`${WAY}: `], lateAt('answer')],
+    ['passing', NO_TUNNEL, [`${WAY}: `, '(ECONNRESET)'], refused('ECONNRESET')],
+    ['final', 'the-certificate-has-expired', [`of ${HOST}`, WAY], failedAt('handshake', withCode('CERT_HAS_EXPIRED'))],
+    ['final', 'the-certificate-has-expired', [`of the proxy ${NAME} has`], refused('CERT_HAS_EXPIRED')],
+    ['final', 'no-tls-connection-is-possible', [`the proxy ${NAME} is`, 'with http://'], refused('EPROTO')],
+    ['final', 'no-tls-connection-is-possible', [HOST, WAY, 'a page of'], failedAt('handshake', withCode('EPROTO'))],
+    ['final', 'the-answer-is-not-valid-http', [`the proxy ${NAME} is`], refused('HPE_X')],
     [
-      407,
-      { 'proxy-authenticate': 'Digest realm="basics"' },
-      false,
-      'offers no Basic authentication (407)',
-      /another route/,
+      'passing',
+      'the-host-name-was-not-found',
+      ['of the proxy'],
+      failedAt('proxy lookup', new TunnelError(undefined, withCode('ENOTFOUND'))),
     ],
-    [401, {}, false, 'requires credentials (401)', /Put user and password into https_proxy/],
-    [401, { 'www-authenticate': 'Bearer' }, true, 'offers no Basic authentication (401)', /another route/],
-    [401, { 'www-authenticate': 'Basic' }, true, 'rejected the credentials (401)', /https_proxy/],
-    [403, {}, true, 'answered 403 (forbidden) instead of opening a tunnel', /allow this host.*no_proxy/],
-    [302, {}, true, 'answered 302 (found) instead of opening a tunnel', /allow this host/],
-    [404, {}, true, 'answered 404 (not found) instead of opening a tunnel', /allow this host/],
-  ])(
-    'a proxy that answers %d with %j says no: credentials given: %p',
-    (status, headers, hasCredentials, what, advice) => {
-      expect(refusedByProxy(status, headers, { hasCredentials })).toMatchObject({
-        what: `the proxy proxy.test:3128 ${what}`,
-        advice: expect.stringMatching(advice),
-        transient: false,
-      });
-    },
-  );
-
-  test.each([408, 425, 429, 500, 502, 503, 504, 522])('a proxy that answers %d may open a tunnel later', (status) => {
-    expect(refusedByProxy(status)).toMatchObject({
-      what: expect.stringMatching(`^the proxy proxy.test:3128 answered ${status} .* instead of opening a tunnel$`),
-      transient: true,
-    });
+  ])('%s: %s %j', (end, help, words, response) => {
+    expectSaid(explained(response, { proxy: open }), end, help, ...words);
   });
 
-  test('a proxy that refuses with Retry-After may open a tunnel later', () => {
-    expect(refusedByProxy(403, { 'retry-after': '7' }).transient).toBe(true);
-  });
+  const WANTS = 'the-proxy-wants-credentials';
+  const basic = { 'proxy-authenticate': 'Negotiate, basic', ...LATER.headers };
 
-  test('what a proxy asks to wait is waited for', () => {
-    expect(refusedByProxy(503, { 'retry-after': '7' }).retryAfterMs).toBe(7_000);
-  });
-
-  test('a proxy that refuses the credentials is not asked again, also with Retry-After', () => {
-    expect(refusedByProxy(407, { 'retry-after': '7' }, { hasCredentials: true })).toMatchObject({
-      what: 'the proxy proxy.test:3128 rejected the credentials (407)',
-      transient: false,
-    });
-  });
-
-  test.each<[code: string, what: string, transient: boolean]>([
-    ['CERT_HAS_EXPIRED', 'the certificate of the proxy proxy.test:3128 has expired (CERT_HAS_EXPIRED)', false],
-    ['EPROTO', 'no TLS connection to the proxy proxy.test:3128 is possible (EPROTO)', false],
-    ['HPE_X', 'what came from the proxy proxy.test:3128 is not valid HTTP (HPE_X)', false],
-    [
-      'ENOTFOUND',
-      `no answer from ${HOST} through the proxy proxy.test:3128: the host name was not found (ENOTFOUND)`,
-      true,
-    ],
-    [
-      'ECONNRESET',
-      `no answer from ${HOST} through the proxy proxy.test:3128: the connection was cut (ECONNRESET)`,
-      true,
-    ],
-  ])('a tunnel that failed with %s is told by its cause', (code, what, transient) => {
-    const cause = withCode(code, code === 'ENOTFOUND' ? { syscall: 'getaddrinfo' } : {});
-    expect(failed(new TunnelError(undefined, cause), throughProxy)).toMatchObject({ what, transient });
-  });
-
-  test('of a proxy that speaks no HTTP nobody fears that a token was issued', () => {
-    const { advice } = failed(new TunnelError(undefined, withCode('HPE_INVALID_CONSTANT')), throughProxy);
-    expect(advice).not.toMatch(/a token may have been issued/);
-  });
-});
-
-test('the cause is kept, for debug logging', () => {
-  const cause = withCode('ECONNRESET');
-  expect(failed(cause).cause).toBe(cause);
-});
-
-describe('what to do stands in whole', () => {
-  const PAGE = 'https://dashboard.formlabs.com/#developer';
-
-  test.each<[name: string, explanation: () => Explanation, what: string, advice: string]>([
-    [
-      'a redirect',
-      () => answered(302, '', { location: 'https://login.test/' }),
-      'the Dashboard redirected the request (302) to login.test; redirects are not followed, ' +
-        'since they would carry the client secret',
-      'Set api-url to the final address; a sign-in page means a captive portal.',
-    ],
-    [
-      'a refusal that is not about the credentials',
-      () => answered(400, '{"error":"unauthorized_client"}', { 'retry-after': '1' }),
-      'the Dashboard refused the request (400): unauthorized_client',
-      `These credentials may not use this grant: create new ones on ${PAGE}.`,
-    ],
-    [
-      'a network error',
-      () => failed(withCode('ECONNRESET')),
-      `no answer from ${HOST}: the connection was cut (ECONNRESET)`,
-      'Check api-url, the proxy variables and the network of the runner.',
-    ],
-    [
-      'a proxy that speaks no TLS',
-      () => failed(new TunnelError(undefined, withCode('EPROTO')), { proxy: PROXY }),
-      'no TLS connection to the proxy proxy.test:3128 is possible (EPROTO)',
-      'If the proxy itself speaks plain HTTP, start https_proxy with http://.',
-    ],
-    [
-      'a proxy that is out of order',
-      () => refusedByProxy(503),
-      'the proxy proxy.test:3128 answered 503 (service unavailable) instead of opening a tunnel',
-      'Ask whoever runs it.',
-    ],
-    [
-      'a proxy that speaks no HTTP',
-      () => failed(new TunnelError(undefined, withCode('HPE_INVALID_CONSTANT')), { proxy: PROXY }),
-      'what came from the proxy proxy.test:3128 is not valid HTTP (HPE_INVALID_CONSTANT)',
-      'Something may alter the answers. Check api-url, and any proxy or gateway in between.',
-    ],
-    [
-      'a certificate that has expired',
-      () => failed(withCode('CERT_HAS_EXPIRED')),
-      `the certificate of ${HOST} has expired (CERT_HAS_EXPIRED)`,
-      'Check the clock of the runner; if it is right, the host has to renew it.',
-    ],
-  ])('for %s', (_name, explanation, what, advice) => {
-    expect(explanation()).toMatchObject({ what, advice });
-  });
-
-  test('and a refusal is final, whatever it is about', () => {
-    expect(answered(400, '{"error":"unauthorized_client"}', { 'retry-after': '1' }).transient).toBe(false);
-  });
-
-  test('of a page that comes with status 500 nothing is said', () => {
-    expect(answered(500, '<html>').what).toBe('the Dashboard answered 500 (internal server error)');
-    expect(answered(499, '<html>').what).toMatch(/, with an HTML page, which its API does not document$/);
-  });
-
-  test('a proxy that redirects is final, and one that answers 400 with Retry-After is not', () => {
-    expect(refusedByProxy(302, { 'retry-after': '1' }).transient).toBe(false);
-    expect(refusedByProxy(400, { 'retry-after': '1' }).transient).toBe(true);
+  test.each<[status: number, headers: Response['headers'], user: string, end: 'final' | 'passing', words: string[]]>([
+    [407, {}, '', 'final', ['requires credentials (407)', 'Put user and password']],
+    [407, basic, 'user:pass@', 'final', ['rejected the credentials (407)', 'check user and password']],
+    [407, { 'proxy-authenticate': 'Digest realm="basics"' }, '', 'final', ['offers no Basic authentication (407)']],
+    [401, { 'www-authenticate': 'NTLM' }, '', 'final', ['offers no Basic authentication (401)']],
+    [401, { 'www-authenticate': 'basic' }, '', 'final', ['requires credentials (401)']],
+    [403, {}, '', 'final', ['answered 403 (forbidden)', 'allow this host', 'no_proxy']],
+    [302, LATER.headers, '', 'final', ['answered 302 (found)', 'allow this host']],
+    [403, LATER.headers, '', 'passing', ['answered 403 (forbidden)', 'Ask whoever runs it.']],
+    [408, {}, '', 'passing', ['answered 408 (request timeout)']],
+    [503, LATER.headers, '', 'passing', ['answered 503 (service unavailable)', 'Ask whoever runs it.']],
+  ])('one that answers %d with %j, asked by %j', (status, headers, user, end, words) => {
+    const response = failedAt('tunnel', new TunnelError({ status, headers }));
+    const error = explained(response, { proxy: parseProxy(user + NAME) });
+    expectSaid(error, end, [401, 407].includes(status) ? WANTS : NO_TUNNEL, `he proxy ${NAME} `, ...words);
+    expect(error.retryAfterMs).toBe(headers['retry-after'] && 7_000);
   });
 });

@@ -1,23 +1,21 @@
-import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import type { StepResult } from '../mock/runner.mts';
 import {
+  attemptsIn,
   CLIENT_SECRET,
   expectGreen,
   expectRed,
   expectUnseen,
   expectWarning,
-  newJob,
+  preload,
   runMain,
-  runPost,
+  runSteps,
 } from './support/job';
-import { answer, issue, json, page, startServer, TOKEN } from './support/scripted-server';
+import { answer, issue, json, page, reset, startServer, TOKEN } from './support/scripted-server';
 
 /** What a step showed of each answer of 503, in the order in which they came. */
 function shownOf(main: StepResult): (string | undefined)[] {
-  return main.log
-    .filter((line) => line.startsWith('Attempt'))
-    .map((line) => /\(service unavailable\)(?:: )?(.*)\. Retrying/.exec(line)?.[1]);
+  return attemptsIn(main).map((line) => /\(service unavailable\)(?:: )?(.*)\. Retrying/.exec(line)?.[1]);
 }
 
 describe('of an error body only the words of the OAuth fields are shown, on one line', () => {
@@ -56,17 +54,13 @@ describe('of an error body only the words of the OAuth fields are shown, on one 
       token: [json(401, { error: 'one\n::warning::two', error_description: 'three' })],
     });
     const main = await runMain(server);
-    expectRed(main, /did not accept the credentials \(401\): one … three\. Check/);
+    expectRed(main, /did not accept the credentials \(401\): one …: three\. Check/);
     expect(main.commands).toEqual(['add-mask', 'error']);
   });
 
-  test('and neither a status text nor a header', async () => {
+  test('and no status text', async () => {
     const server = await startServer({
-      token: [
-        (response) => {
-          response.writeHead(499, '::warning::flowerpot', { 'x-more': 'flowerpot', server: 'flowerpot' }).end();
-        },
-      ],
+      token: [(response) => void response.writeHead(499, '::warning::flowerpot', { 'x-more': 'flowerpot' }).end()],
     });
     const main = await runMain(server, { debug: true });
     expectRed(main, /499/);
@@ -116,9 +110,7 @@ describe('the client secret is not seen where a server sends it back', () => {
 
   test('in the post step', async () => {
     const server = await startServer({ revoke: [...bodies, json(401, { error: `no ${CLIENT_SECRET}` })] });
-    const job = newJob();
-    await runMain(server, { job });
-    const post = await runPost(server, job, { debug: true });
+    const { post } = await runSteps(server, { debug: true });
     expectWarning(post, /\(401\): no …\. Check/);
     expect(shownOf(post)).toEqual(ECHOES.map(() => 'you sent … from there'));
     expectUnseen(post, ...ECHOES.map(([, spell]) => spell(CLIENT_SECRET)), 's3cr3t');
@@ -136,30 +128,54 @@ describe('the client secret is not seen where a server sends it back', () => {
 });
 
 test('an access token is not seen where a server sends it back, in main or in post', async () => {
-  const echo = (status: number) => json(status, { error: `no ${TOKEN} or ${encodeURIComponent(TOKEN)} here` });
+  const echo = { error: 'none', detail: `no ${TOKEN} or ${encodeURIComponent(TOKEN)} here` };
   const server = await startServer({
-    token: [json(503, { access_token: TOKEN, detail: `no ${TOKEN} here` }), issue()],
-    revoke: [echo(503), echo(401)],
+    token: [json(503, { access_token: TOKEN, ...echo }), issue()],
+    revoke: [answer(404), json(503, echo), json(401, echo)],
   });
-  const job = newJob();
-  const main = await runMain(server, { job, debug: true });
-  expect(shownOf(main)).toEqual(['no … here']);
-  const post = await runPost(server, job, { debug: true });
-  expect(shownOf(post)).toEqual(['no … or … here']);
-  expectWarning(post, /\(401\): no … or … here\. Check/);
+  const { main, post } = await runSteps(server, { debug: true });
+  expectRed(main, /503 \(service unavailable\): none: no … or … here; an access token came with it\./);
+  expect(shownOf(post)).toEqual(['none: no … or … here']);
+  expectWarning(post, /\(401\): none: no … or … here\. Check/);
   for (const step of [main, post]) expectUnseen(step, TOKEN, encodeURIComponent(TOKEN), TOKEN.slice(4, 20));
 });
 
 test('nor is one that is a word, in post, which did not ask for it', async () => {
-  const server = await startServer({
-    token: [issue({ access_token: 'opensesame' })],
-    revoke: [json(401, { error: 'no opensesame here' })],
-  });
-  const job = newJob();
-  await runMain(server, { job });
-  const post = await runPost(server, job);
+  const token = [issue({ access_token: 'opensesame' })];
+  const server = await startServer({ token, revoke: [json(401, { error: 'no opensesame here' })] });
+  const { post } = await runSteps(server);
   expectWarning(post, /\(401\): no … here\. Check/);
   expectUnseen(post, 'opensesame');
+});
+
+describe('our own sentences are whole, whatever the secret is', () => {
+  const SECRETS = ['the', 'e', '1', 'is', 'access token'];
+
+  test('in an error', async () => {
+    const server = await startServer({ token: [json(401, { error: 'none' })] });
+    const mains = await Promise.all(
+      SECRETS.map((secret) => runMain(server, { inputs: { 'client-secret': secret, 'client-id': 'id' } })),
+    );
+    // As they were printed: what the runner masks is its own affair.
+    const printed = mains.map(({ raw }) => /^::error::(.*?)(?: The value of client-secret .*)?$/m.exec(raw)?.[1]);
+    expect(new Set(printed).size).toBe(1);
+    expect(printed[0]).toMatch(
+      /^The Dashboard did not accept the credentials \(401\): none\. Check that client-id and /,
+    );
+  });
+
+  test('and where all is well', async () => {
+    const server = await startServer();
+    const jobs = await Promise.all(SECRETS.map((secret) => runSteps(server, { inputs: { 'client-secret': secret } })));
+    for (const { main, post } of jobs) {
+      expect(main.raw).toMatch(/^Requesting an access token from http:/m);
+      expect(main.raw).toMatch(
+        /^Available as output `token`, masked in the log\. It will be revoked when this job ends\.$/m,
+      );
+      expect(post.raw).toMatch(/^Revoking the access token at http:/m);
+      for (const step of [main, post]) expect(step.annotations).toEqual([]);
+    }
+  });
 });
 
 test('of where a redirect leads nothing is shown that a secret could be in', async () => {
@@ -183,26 +199,73 @@ test('of where a redirect leads nothing is shown that a secret could be in', asy
   }
 });
 
-test('the causes of an error follow with debug logging, under the same rules', async () => {
-  const server = await startServer({ token: [json(503, { error: CLIENT_SECRET })] });
-  const inputs = { 'timeout-seconds': '1' };
-  const [failed, unknown] = await Promise.all([
-    runMain(server, { debug: true, inputs }),
-    runMain(
-      { url: 'https://dashboard.invalid' },
-      {
-        debug: true,
-        inputs,
-        nodeArgs: ['--require', join(import.meta.dirname, 'support', 'unknown-host.cjs')],
-        env: { TEST_DNS_ERROR: 'ENOTFOUND' },
-      },
-    ),
-  ]);
-  expect(failed.log.filter((line) => line.startsWith('##[debug]'))).toEqual([
-    expect.stringMatching(/^##\[debug\]Failure: The Dashboard answered 503 .*gave up/),
-    expect.stringMatching(/^##\[debug\]Failure: The Dashboard answered 503 /),
-  ]);
-  // A message of Node's holds what it worked on.
-  expect(unknown.log.at(-1)).toBe('##[debug]Error: ENOTFOUND: getaddrinfo: getaddrinfo …');
-  for (const step of [failed, unknown]) expectUnseen(step, CLIENT_SECRET);
+describe('with debug logging', () => {
+  const debugLines = ({ log }: StepResult) => log.filter((line) => line.startsWith('##[debug]'));
+
+  test('the causes of an error follow, under the same rules', async () => {
+    const server = await startServer({ token: [json(503, { error: CLIENT_SECRET })] });
+    const inputs = { 'timeout-seconds': '1' };
+    const [failed, unknown] = await Promise.all([
+      runMain(server, { debug: true, inputs }),
+      runMain(
+        { url: 'https://dashboard.invalid' },
+        { debug: true, inputs, nodeArgs: preload('unknown-host'), env: { TEST_DNS_ERROR: 'ENOTFOUND' } },
+      ),
+    ]);
+    expect(debugLines(failed).at(-1)).toMatch(/^##\[debug\]RequestError: The Dashboard answered 503 .*gave up/);
+    // A message of Node's holds what it worked on.
+    expect(unknown.log.at(-1)).toBe('##[debug]Error: ENOTFOUND: getaddrinfo: getaddrinfo …');
+    for (const step of [failed, unknown]) expectUnseen(step, CLIENT_SECRET);
+  });
+
+  const SHOWN = {
+    date: 'Tue, 24 Nov 2026 12:00:00 GMT',
+    server: 'cloudflare',
+    via: '1.1 proxy.test (squid/6.6)',
+    'content-type': 'text/html; charset=utf-8',
+    'content-length': '0',
+    'retry-after': '0',
+    'cf-ray': '8f0a1b2c3d4e5f60-FRA',
+    'x-request-id': '7b0c8f0e-3a5e-4a51-9d3e-2f0c8f0e3a5e',
+    'x-amzn-requestid': 'c6af9ac6-7b61-11e6-9a41-93e8deadbeef',
+    'x-amzn-waf-action': 'challenge',
+  };
+
+  test('each answer is a line: its status, how long it took, and the headers that a support desk asks for', async () => {
+    const server = await startServer({
+      token: [answer(503, '', { ...SHOWN, 'set-cookie': 'cookie=x', etag: 'x' }), issue()],
+    });
+    const { main, post } = await runSteps(server, { debug: true });
+    const headers = Object.entries(SHOWN).map((pair) => pair.join(': '));
+    const [first, second] = debugLines(main);
+    expect(first?.replace(/after \d+ ms/, 'after N ms')).toBe(
+      `##[debug]503 (service unavailable) after N ms; ${headers.join('; ')}`,
+    );
+    expect(second).toMatch(/^##\[debug\]200 \(ok\) after \d+ ms; date: .*; content-type: application\/json$/);
+    expect(debugLines(post)).toEqual([expect.stringMatching(/^##\[debug\]200 \(ok\) after \d+ ms; date: /)]);
+    expect((await runMain(server)).log.join()).not.toMatch(/ ms/);
+  });
+
+  test('no answer is one, too', async () => {
+    const main = await runMain(await startServer({ token: [reset(), issue()] }), { debug: true });
+    expect(debugLines(main)[0]).toMatch(/^##\[debug\]No answer after \d+ ms$/);
+  });
+
+  test('a header that holds a secret, in whatever spelling, or that is none of a server is left out', async () => {
+    const secret = 'plain0secret1of2words3';
+    const headers = {
+      server: secret,
+      via: `id=${secret.toUpperCase()}; x`,
+      'content-type': Buffer.from(secret).toString('base64'),
+      'retry-after': Buffer.from(secret).toString('hex'),
+      'x-request-id': [...secret].reverse().join('-'),
+      'x-amzn-requestid': secret.slice(3, 15),
+      'x-amzn-waf-action': '##[error]x',
+      date: 'x'.repeat(200),
+      'cf-ray': 'a-ray',
+    };
+    const server = await startServer({ token: [answer(200, '', { ...headers, 'content-length': '0' })] });
+    const main = await runMain(server, { debug: true, inputs: { 'client-secret': secret } });
+    expect(debugLines(main)[0]).toMatch(/^##\[debug\]200 \(ok\) after \d+ ms; content-length: 0; cf-ray: a-ray$/);
+  });
 });

@@ -1,66 +1,92 @@
 import { createDashboardClient, type DashboardClient } from './dashboard/client';
+import { chooseProxy, through } from './dashboard/proxy';
 import { append } from './runner/files';
 import { fingerprintOf, readInputs } from './runner/inputs';
-import type { Life } from './runner/lifecycle';
-import * as log from './runner/log';
-import { openState, type State } from './runner/state';
+import type { Run } from './runner/lifecycle';
+import * as logger from './runner/logger';
+import { type State, save } from './runner/state';
 import { StepError } from './shared/errors';
 
-/** The time for a revocation that the post step can repeat. */
+/** The time for a revocation that the post step can repeat, and the least for one that it can't. */
 const QUICK_REVOCATION_MS = 1_000;
+const ONLY_REVOCATION_MS = 10_000;
+const ONE_DAY_MS = 24 * 60 * 60 * 1_000;
+const IN_DOUBT =
+  'The answer to a request did not arrive in full, so an access token that nobody knows may have been issued; it is valid for ' +
+  'up to a day.';
 
 /**
- * The main step: gets an access token and hands it out.
+ * The main step: gets an access token and hands it out. Gives the closing line of the log.
  *
- * @returns the closing line of the log
  * @throws StepError; a token that was received by then is revoked, or left to the post step to revoke
  */
-export async function mainStep(life: Life): Promise<string> {
-  const state = openState();
-  const { settings, clientSecret, skipTokenRevoke } = readInputs();
-  const dashboard = createDashboardClient(settings, clientSecret, life, log);
+export async function mainStep(run: Run): Promise<string> {
+  const doubtUntil = new Date(Date.now() + ONE_DAY_MS).toISOString();
+  // Where this step is killed from here on, the post step knows that a token may live.
+  save({ doubtUntil });
+  let dashboard: DashboardClient | undefined;
+  let held: Pick<State, 'token' | 'expiresAt'> = {};
+  let isSaved = false;
+  const doubt = (): State => (dashboard?.isInDoubt() ? { doubtUntil, isDoubtSaid: true } : {});
   try {
-    const { token, expiry } = await dashboard.requestToken((tokens, expiry) =>
-      state.hold(tokens, { settings, fingerprint: fingerprintOf(settings, clientSecret), expiry }),
-    );
-    await revokeUnused(state, dashboard, token);
-    await life.catchUp();
+    const { settings, clientSecret, skipTokenRevoke } = readInputs();
+    const proxy = chooseProxy(settings.apiUrl);
+    for (const secret of proxy?.secrets ?? []) logger.hide(secret);
+    const origin = { ...settings, proxyUrl: proxy?.url ?? null, fingerprint: fingerprintOf(settings, clientSecret) };
+    dashboard = createDashboardClient(settings, clientSecret, proxy, run, logger);
+    const apiUrl = logger.own(settings.apiUrl);
+    logger.info(`Requesting an access token from ${apiUrl}${through(proxy)}.`);
+    await dashboard.requestToken((token, expiresAt, maySave) => {
+      held = { token, expiresAt };
+      logger.mask(token);
+      if (maySave) save({ origin, ...held, ...doubt() });
+      isSaved = maySave;
+    });
+    await run.throwIfCancelled();
 
     // No await from here on, so that no signal can come in between.
-    append('OUTPUT', { token, 'expires-at': expiry?.at ?? '' });
-    if (skipTokenRevoke) state.letGo(token);
-    const validity = expiry ? `valid until ${expiry.at}` : 'and did not say how long it is valid';
-    const fate = skipTokenRevoke
-      ? 'It stays alive: skip-token-revoke is true.'
-      : 'It will be revoked when this job ends.';
-    log.info(`${settings.apiUrl} issued an access token, ${validity}.`);
-    return `Available as output \`token\`, masked in the log. ${fate}`;
+    const { token = '', expiresAt } = held;
+    append('OUTPUT', { token, 'expires-at': expiresAt ?? '' });
+    if (skipTokenRevoke) save({ expiresAt, isLeftAlive: true, ...doubt() });
+    const validity = expiresAt ? `valid until ${expiresAt}` : 'but did not say how long it is valid';
+    logger.info(`${apiUrl} issued an access token, ${validity}.`);
+    if (dashboard.isInDoubt()) logger.info(IN_DOUBT);
+    const fate = skipTokenRevoke ? 'stays valid: skip-token-revoke is true' : 'will be revoked when this job ends';
+    return `Available as output \`token\`, masked in the log. It ${fate}.`;
   } catch (error) {
-    await revokeUnused(state, dashboard);
-    throw error;
+    if (held.token && !isSaved) replaceState({ doubtUntil, isDoubtSaid: true });
+    const isGone = !dashboard || !held.token || (await revokeUnused(dashboard, held.token, isSaved));
+    if (isGone) replaceState(doubt());
+    if (!(dashboard?.isInDoubt() && error instanceof StepError)) throw error;
+    throw new StepError(error.help, `${error.message} ${IN_DOUBT}`, error);
   }
 }
 
-/**
- * Revokes the tokens that were received and are not handed out. The post step may never come (a runner that shuts down
- * skips it), and may not know of them.
- *
- * @param used the one that is handed out
- * @throws StepError if a token can't be revoked, and the post step does not know of it
- */
-async function revokeUnused(state: State, dashboard: DashboardClient, used?: string): Promise<void> {
-  const unwanted = state.tokens().filter((token) => token !== used);
-  if (unwanted.length === 0) return;
-  const { revoked, failure } = await dashboard.revoke(unwanted, state.isSaved() ? QUICK_REVOCATION_MS : undefined);
-  state.drop(revoked);
-  if (revoked.length > 0) log.info('Revoked an access token that was received but not handed out.');
-  if (failure === undefined) return;
-  const reason = log.clause(failure);
-  if (state.isSaved())
-    return log.info(`The post step will revoke an access token that could not be revoked now: ${reason}`);
-  throw new StepError(
-    'An access token could neither be saved for the post step nor revoked, and stays valid for up to a day. To end ' +
-      `it sooner, delete its credentials on the Developer Tools page. The reason: ${reason}`,
-    { cause: failure },
-  );
+/** Revokes a token that is not handed out, if it can. @throws StepError if the post step does not know of it either */
+async function revokeUnused(dashboard: DashboardClient, token: string, isSaved: boolean): Promise<boolean> {
+  try {
+    await (isSaved
+      ? dashboard.revoke(token, undefined, QUICK_REVOCATION_MS)
+      : dashboard.revoke(token, ONLY_REVOCATION_MS));
+    logger.info('Revoked an access token that was received but not handed out.');
+    return true;
+  } catch (error) {
+    const reason = logger.clause(error);
+    if (isSaved) {
+      logger.info(`The post step will revoke an access token that could not be revoked now: ${reason}`);
+      return false;
+    }
+    const lost =
+      'An access token could neither be saved for the post step nor revoked, and stays valid for up to a day';
+    const advice = `To end it sooner, delete its credentials on the Developer Tools page. The reason: ${reason}`;
+    throw new StepError('an-access-token-was-lost', `${lost}. ${advice}`, error);
+  }
+}
+
+function replaceState(state: State): void {
+  try {
+    save(state);
+  } catch {
+    // Post then revokes a token once more, which does no harm (RFC 7009, section 2.2), or warns without need.
+  }
 }

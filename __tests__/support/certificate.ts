@@ -19,6 +19,12 @@ export interface CertificateOptions {
   validTo?: Date;
   /** With a key that OpenSSL takes for too short. */
   weak?: boolean;
+  /** For clients, and not for servers. */
+  forClients?: boolean;
+  /** Who signs it; itself, unless given. */
+  authority?: Certificate;
+  /** An authority, and whether its key may sign certificates. */
+  isAuthority?: 'that may sign' | 'that may not sign';
 }
 
 /** The name that only the proxy of a test can resolve. */
@@ -32,21 +38,24 @@ export const CHECKS_IPV6 =
 /** Makes a certificate on the spot, which nobody trusts unless told to. */
 export async function makeCertificate(
   names: readonly string[] = [HIDDEN_HOST, 'localhost'],
-  { addresses = ['127.0.0.1'], validFrom = new Date(), validTo, weak = false }: CertificateOptions = {},
+  options: CertificateOptions = {},
 ): Promise<Certificate> {
+  const { addresses = ['127.0.0.1'], validFrom = new Date(), validTo, authority, isAuthority } = options;
+  const altNames = [
+    ...names.map((value) => ({ type: 2 as const, value })),
+    ...addresses.map((ip) => ({ type: 7 as const, ip })),
+  ];
   const { private: key, cert } = await generate([{ name: 'commonName', value: randomUUID() }], {
-    ...(weak ? { keyType: 'rsa', keySize: 1_024 } : { keyType: 'ec' }),
+    ...(options.weak ? { keyType: 'rsa', keySize: 1_024 } : { keyType: 'ec' }),
     algorithm: 'sha256',
     notBeforeDate: validFrom,
     ...(validTo && { notAfterDate: validTo }),
+    ...(authority && { ca: authority }),
     extensions: [
-      {
-        name: 'subjectAltName',
-        altNames: [
-          ...names.map((value) => ({ type: 2 as const, value })),
-          ...addresses.map((ip) => ({ type: 7 as const, ip })),
-        ],
-      },
+      { name: 'subjectAltName', altNames },
+      ...(options.forClients ? [{ name: 'extKeyUsage' as const, clientAuth: true }] : []),
+      ...(isAuthority ? [{ name: 'basicConstraints' as const, cA: true, critical: true }] : []),
+      ...(isAuthority === 'that may not sign' ? [{ name: 'keyUsage' as const, cRLSign: true, critical: true }] : []),
     ],
   });
   return { key, cert, file: writePem(cert) };

@@ -34,6 +34,7 @@ export async function startFormlabs(options: DashboardOptions = {}): Promise<For
   writeFileSync(authority, authorityCert);
   const server = createServer({ key, cert }, (request, response) => {
     const to = forward(dashboard.url + request.url, {
+      agent: false,
       method: request.method ?? 'GET',
       headers: { ...request.headers, 'x-forwarded-proto': 'https' },
     });

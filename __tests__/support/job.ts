@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
-import { createJob, type Job, type StepOptions, type StepResult } from '../../mock/runner.mts';
+import { createJob, type Job, type RunningStep, type StepOptions, type StepResult } from '../../mock/runner.mts';
 import { cleanup } from './cleanup';
 
 export const CLIENT_ID = 'client-1';
@@ -53,6 +53,37 @@ export function runPost(
   { inputs, ...options }: Omit<RunOptions, 'job'> = {},
 ): Promise<StepResult> {
   return job.run('post', { nodeArgs: NO_JITTER, inputs: inputsFor(server, inputs), ...options });
+}
+
+/** Runs both steps of a job against a server. */
+export async function runSteps(
+  server: { readonly url: string },
+  options: Omit<RunOptions, 'job'> = {},
+): Promise<{ job: Job; main: StepResult; post: StepResult }> {
+  const job = newJob();
+  const main = await runMain(server, { job, ...options });
+  return { job, main, post: await runPost(server, job, options) };
+}
+
+/** Arguments for Node that load files of this folder before the step; `no-jitter` is not among them unless named. */
+export function preload(...names: readonly string[]): string[] {
+  return names.flatMap((name) => ['--require', join(SUPPORT, `${name}.cjs`)]);
+}
+
+/** Resolves when a step has printed this. */
+export function printed({ child }: Pick<RunningStep, 'child'>, wanted: string): Promise<void> {
+  return new Promise((resolve) => {
+    let text = '';
+    child.stdout?.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.includes(wanted)) resolve();
+    });
+  });
+}
+
+/** What a step said of each attempt that failed. */
+export function attemptsIn({ log }: StepResult): readonly string[] {
+  return log.filter((line) => line.startsWith('Attempt'));
 }
 
 /** The step ended red, with one annotation of one or two sentences, and handed nothing out. */

@@ -112,8 +112,8 @@ export function drip(everyMs = 50): Behaviour {
 }
 
 /** Never stops sending. */
-export function flood(start = '', status = 200): Behaviour {
-  const chunk = Buffer.alloc(64 * 1024, 'x');
+export function flood(start = '', status = 200, fill = 'x'): Behaviour {
+  const chunk = Buffer.alloc(64 * 1024, fill);
   return (response) => {
     response.writeHead(status, { 'content-type': 'application/json' });
     response.write(start);

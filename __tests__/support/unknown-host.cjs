@@ -1,6 +1,6 @@
 'use strict';
 
-// A resolver that fails: TEST_DNS_FAILURES times, or for ever.
+// A resolver that fails: TEST_DNS_FAILURES times, or for ever. Without TEST_DNS_ERROR it never answers.
 const dns = require('node:dns');
 const { lookup } = dns;
 const code = process.env.TEST_DNS_ERROR;
@@ -10,5 +10,5 @@ dns.lookup = (hostname, ...rest) => {
   left -= 1;
   if (left < 0) return lookup(hostname, ...rest);
   const error = Object.assign(new Error(`getaddrinfo ${code} ${hostname}`), { code, syscall: 'getaddrinfo' });
-  process.nextTick(rest.at(-1), error);
+  if (code !== undefined) process.nextTick(rest.at(-1), error);
 };

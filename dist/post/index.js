@@ -4,13 +4,16 @@
 /***/ 86:
 /***/ ((__unused_webpack_module, exports) => {
 
-// @actions/http-client imports `undici` for a method that this action never calls, and `tunnel` for
-// proxies, which src/dashboard/proxy.ts does in its place.
+var __webpack_unused_export__;
+// @actions/core imports `@actions/exec` for the names of operating systems, and @actions/http-client imports `undici`
+// and `tunnel`: for a method that this action never calls, and for proxies, which src/dashboard/proxy.ts does in its
+// place.
 const leftOut = (name) =>
   function leftOutOfTheBundle() {
     throw new Error(`${name} is left out of this bundle, see CONTRIBUTING.md.`);
   };
 
+__webpack_unused_export__ = leftOut('@actions/exec');
 exports.kT = leftOut('undici');
 exports.xj = leftOut('tunnel');
 exports.I9 = leftOut('tunnel');
@@ -128,51 +131,257 @@ var __webpack_exports__ = {};
 (() => {
 "use strict";
 
-// NAMESPACE OBJECT: ./src/runner/log.ts
-var log_namespaceObject = {};
-__nccwpck_require__.r(log_namespaceObject);
-__nccwpck_require__.d(log_namespaceObject, {
+// NAMESPACE OBJECT: ./src/runner/logger.ts
+var logger_namespaceObject = {};
+__nccwpck_require__.r(logger_namespaceObject);
+__nccwpck_require__.d(logger_namespaceObject, {
   clause: () => (clause),
+  debug: () => (logger_debug),
   hide: () => (hide),
-  host: () => (host),
-  info: () => (info),
-  mask: () => (log_mask),
+  info: () => (logger_info),
+  mask: () => (mask),
+  own: () => (own),
   report: () => (report),
-  words: () => (words)
+  secrets: () => (secrets)
 });
 
-;// CONCATENATED MODULE: external "node:fs"
-const external_node_fs_namespaceObject = require("node:fs");
+;// CONCATENATED MODULE: ./src/shared/clock.ts
+/** A moment in milliseconds, on a clock that no change of the time of day moves. All limits are such moments. */
+function now() {
+    // Not performance.now(): Node loads a module of its own for it, at the start of every step.
+    return Number(process.hrtime.bigint()) / 1e6;
+}
+/** Sets a timer for a moment. If it has passed, the timer is due at once. */
+function at(moment, then) {
+    return setTimeout(then, Math.max(0, moment - now()));
+}
+
+;// CONCATENATED MODULE: ./src/dashboard/answers.ts
+/** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
+const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
+/** The field that holds a token, and its value whole, wherever it stands. The state has no room for longer ones. */
+const TOKEN_FIELD = /"access_token"\s{0,99}:\s{0,99}("(?:[^"\\]|\\.){1,30000}")/;
+/** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun).{10,30}$/;
+/** The last moment that a Date can hold, in milliseconds since the epoch. */
+const LAST_DATE = 8.64e15;
+/** An object that is not whole, or what is no text: compressed in another way, say. */
+const DAMAGED_OBJECT = /^\s{0,99}\{|[\0\ufffd]/;
+const EMPTY_BODIES = ['', '{}', 'null', '""', '[]'];
+/** How gateways say that they got no answer, or one that they don't understand. The last two are Cloudflare's. */
+const GATEWAY_STATUSES = [502, 504, 520, 524];
+/** Longer than anyone waits; keeps numbers of any length readable. */
+const LONGEST_WAIT_SECONDS = 999_999_999;
+/** Finds the token of an answer, usable or not: that at its usual place, or else the first that is complete. */
+function findToken({ body }) {
+    const token = parseJsonObject(body)?.get('access_token') ?? parseJson(TOKEN_FIELD.exec(body)?.[1] ?? '');
+    return typeof token === 'string' && token.trim() !== '' ? token : undefined;
+}
+/**
+ * Says why a successful answer to a token request (RFC 6749, section 5.1) can't be used, as a clause without its
+ * subject. Besides the token, nothing decides this but a type that is named and is another one (section 7.1). Behind the
+ * token the answer may have broken off.
+ */
+function whyUnusable({ body, problem }, token) {
+    const fields = parseJsonObject(body);
+    const isBrokenOff = problem !== undefined && body.trimStart().startsWith('{');
+    if (fields === undefined && !isBrokenOff)
+        return isPage(body) ? 'is a page' : 'is not a JSON object';
+    const isAtItsPlace = fields === undefined || fields.get('access_token') === token;
+    if (token === undefined || !isAtItsPlace)
+        return fields?.has('error') ? 'holds an error' : 'holds no access_token';
+    if (!PRINTABLE_ASCII.test(token))
+        return 'holds an access_token with characters that no token may have';
+    const type = fields?.get('token_type');
+    const isOther = typeof type === 'string' && !/^(?:bearer)?$/i.test(type.trim());
+    return isOther ? 'holds a token_type other than Bearer' : undefined;
+}
+/**
+ * Reads when a token expires, in ISO 8601 and UTC, if the answer says so: by the Dashboard's clock, which is in its Date,
+ * or else from when it was requested, in milliseconds since the epoch.
+ */
+function readExpiry({ headers, body }, requestedAt) {
+    const expiresIn = parseJsonObject(body)?.get('expires_in');
+    const seconds = typeof expiresIn === 'object' ? Number.NaN : Number.parseFloat(String(expiresIn));
+    if (!(seconds > 0))
+        return undefined;
+    return new Date(Math.min((parseDate(headers.date) ?? requestedAt) + seconds * 1_000, LAST_DATE)).toISOString();
+}
+/** Reads Retry-After (RFC 9110, section 10.2.3), in milliseconds. A date is reckoned from the Date of the same answer. */
+function retryAfterMs(headers) {
+    const text = headers['retry-after']?.trim() ?? '';
+    if (/^\d{1,400}$/.test(text))
+        return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
+    const date = parseDate(text);
+    return date === undefined ? undefined : Math.max(0, date - (parseDate(headers.date) ?? Date.now()));
+}
+/** Whether an answer confirms a revocation: 200, and nothing in the body (RFC 7009, section 2.2). */
+function isConfirmation(response) {
+    const { status, body, isCut } = response;
+    return status === 200 && !isCut && !isOfFirewall(response) && EMPTY_BODIES.includes(body.trim());
+}
+/** Whether an answer is that of AWS WAF, which wants a browser to solve a challenge. */
+function isOfFirewall({ status, headers }) {
+    return status === 202 || headers['x-amzn-waf-action'] !== undefined;
+}
+/** Whether a token may have been issued that did not come: no answer, that of a gateway, or one that can't be read. */
+function leavesDoubt({ status, body, problem }) {
+    if (problem !== undefined)
+        return problem.stage === 'answer';
+    if (status < 200 || status >= 300)
+        return GATEWAY_STATUSES.includes(status);
+    return parseJsonObject(body) === undefined && DAMAGED_OBJECT.test(body);
+}
+/** Reads a JSON object into a map, so that no name in it means anything to JavaScript. */
+function parseJsonObject(text) {
+    const value = parseJson(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+        return undefined;
+    return new Map(Object.entries(value));
+}
+/** Whether a body is a page: the API answers with JSON, or with nothing. */
+function isPage(body) {
+    return body.trimStart().startsWith('<');
+}
+function parseJson(text) {
+    try {
+        return JSON.parse(text.replace(/^\ufeff/, ''));
+    }
+    catch {
+        return undefined;
+    }
+}
+function parseDate(text = '') {
+    if (!HTTP_DATE.test(text))
+        return undefined;
+    // The asctime format names no time zone, and means UTC.
+    const date = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
+    return Number.isNaN(date) ? undefined : date;
+}
+
 ;// CONCATENATED MODULE: external "node:http"
 const external_node_http_namespaceObject = require("node:http");
 ;// CONCATENATED MODULE: external "node:util"
 const external_node_util_namespaceObject = require("node:util");
 ;// CONCATENATED MODULE: ./src/shared/errors.ts
-/**
- * An error whose message is meant for the person who reads the job's log: what happened, then what to do. Every other
- * error is a defect of the action.
- */
+/** An error that tells the reader of the log what happened and what to do. Every other error is a defect of the action. */
 class errors_StepError extends Error {
     name = 'StepError';
-}
-/** A request to the Dashboard that failed. `clause` is its message as it continues after a colon. */
-class Failure extends errors_StepError {
-    name = 'Failure';
-    explanation;
-    clause;
-    constructor(explanation) {
-        const clause = `${explanation.what}. ${explanation.advice}`;
-        super(clause.charAt(0).toUpperCase() + clause.slice(1), { cause: explanation.cause });
-        this.explanation = explanation;
-        this.clause = clause;
+    /** The heading that explains it in docs/troubleshooting.md, as a link has it. */
+    help;
+    constructor(help, message, cause) {
+        super(message, { cause });
+        this.help = help;
     }
 }
-/** The code that Node or the system names an error by, such as ENOSPC; undefined if it has none. */
+/** A request to the Dashboard that failed, with what the next attempt has to know. */
+class RequestError extends errors_StepError {
+    name = 'RequestError';
+    what;
+    isTransient;
+    retryAfterMs;
+    timedOut;
+    advice;
+    constructor([help, what, advice, isTransient = false], more = {}) {
+        super(help, `${what.charAt(0).toUpperCase()}${what.slice(1)}. ${advice}`, more.cause);
+        this.what = what;
+        this.advice = advice;
+        this.isTransient = isTransient;
+        this.retryAfterMs = more.retryAfterMs;
+        this.timedOut = more.timedOut;
+    }
+    /** The same error, for good: with why nothing else is tried, and what to do about that. */
+    with(why, advice) {
+        return new RequestError([this.help, `${this.what}; ${why}`, `${this.advice} ${advice}`.trim()], this);
+    }
+}
+/** The code that Node or the system names an error by, such as ENOSPC. */
 function errors_errorCode(error) {
     const { code } = Object(error);
     return typeof code === 'string' ? code : undefined;
 }
 
+;// CONCATENATED MODULE: ./src/shared/text.ts
+/** How much of a text from elsewhere is looked at, and how much of it a message may carry, in characters. */
+const LOOKED_AT = 500;
+const SHOWN = 200;
+/** A word as error messages have them, with the punctuation around it, or a number. A longer one could carry more. */
+const WORD = /^(?=.{1,24}$)["'(]*(?:(?:[A-Za-z][a-z]+|[aAI])(?:[-_'][a-z]+)*|[A-Z]{2,5}|\d{1,6})["').,:;!?]*$/;
+/** Three numbers, or words of one or two letters, in a row may spell something. */
+const SPELLED_OUT = /(?:\W*\b(?:\d+|\w{1,2})\b){3,}/g;
+const CODE = /^(?=.{2,40}$)(?:[a-z]+(?:[_.-][a-z]+)*|[A-Z]+(?:_[A-Z]+)*)$/;
+const HEADER = /^[\w .,:;/()+=*@-]{1,100}$/;
+const HOST_NAME = /^(?=.{1,253}$)[a-z\d_-]{1,63}(?:\.[a-z\d_-]{1,63})*$/;
+/** Takes secrets out of a text in which they stand as they are. The longest first: one may be a part of another. */
+function redact(text, secrets) {
+    const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
+    return longestFirst.reduce((redacted, secret) => redacted.replaceAll(secret, '***'), text);
+}
+/**
+ * What may be shown of a text from elsewhere: its words, on one line. What is no word becomes `…`: a secret in whatever
+ * encoding, a command for the runner. The text is cut first, so that the work is bounded by what can be shown.
+ */
+function wordsOf(text, secrets) {
+    const free = redact(text.trim(), secrets);
+    const cut = free.length <= LOOKED_AT ? free : free.slice(0, LOOKED_AT + 1).replace(/\S*$/, '');
+    const isLike = likenessTo(secrets);
+    const words = cut.split(/\s+/).map((run) => (WORD.test(run) && !isLike(run) ? run : '…'));
+    return withoutSpelling(words).slice(0, SHOWN).trim().replace(/^…$/, '');
+}
+/** What may be shown of an error code from elsewhere: all of it, or else its words. */
+function codeOf(text, secrets) {
+    return CODE.test(text) && !likenessTo(secrets)(text) ? text : wordsOf(text, secrets);
+}
+/** What may be shown of the value of a header: all of it, or nothing. */
+function headerOf(text, secrets) {
+    if (!HEADER.test(text))
+        return '';
+    return [text, ...text.split(/[^A-Za-z\d]+/)].some(likenessTo(secrets)) ? '' : text;
+}
+/** What may be shown of a host from elsewhere: its name, or IPv4 address, less what is like a secret. */
+function hostOf(host, secrets) {
+    if (/^(?:\d{1,3}\.){3}\d{1,3}$/.test(host))
+        return host;
+    if (!HOST_NAME.test(host))
+        return '…';
+    const isLike = likenessTo(secrets);
+    const labels = host.split('.').map((label) => (isLike(label) ? '…' : label));
+    return withoutSpelling(labels).trim().replaceAll(' ', '.');
+}
+function withoutSpelling(runs) {
+    return runs
+        .join(' ')
+        .replace(SPELLED_OUT, ' …')
+        .replace(/…(?:\W*…)+/g, '…');
+}
+/** Tells whether a run of characters has letters and digits in a row that a secret has too, in some spelling of it. */
+function likenessTo(secrets) {
+    const spellings = [...secrets].flatMap((secret) => {
+        const bytes = Buffer.from(secret);
+        return [secret, [...secret].reverse().join(''), bytes.toString('hex'), bytes.toString('base64')].map(lettersOf);
+    });
+    return (run) => spellings.some((spelling) => shareLetters(lettersOf(run), spelling));
+}
+/** Eight in a row, or all that one of them has. Two, such as those of "is", are a part of nearly every secret. */
+function shareLetters(a, b) {
+    const length = Math.min(8, a.length, b.length);
+    const starts = length < 3 ? [] : Array.from({ length: a.length - length + 1 }, (_, index) => index);
+    return starts.some((start) => b.includes(a.slice(start, start + length)));
+}
+function lettersOf(text) {
+    return text.replace(/[^a-z\d]/gi, '').toLowerCase();
+}
+
+;// CONCATENATED MODULE: external "node:crypto"
+const external_node_crypto_namespaceObject = require("node:crypto");
+;// CONCATENATED MODULE: external "node:fs"
+const external_node_fs_namespaceObject = require("node:fs");
+;// CONCATENATED MODULE: external "node:https"
+const external_node_https_namespaceObject = require("node:https");
+;// CONCATENATED MODULE: external "node:net"
+const external_node_net_namespaceObject = require("node:net");
+;// CONCATENATED MODULE: external "node:tls"
+const external_node_tls_namespaceObject = require("node:tls");
 ;// CONCATENATED MODULE: external "http"
 const external_http_namespaceObject = require("http");
 var external_http_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_http_namespaceObject, 2);
@@ -182,7 +391,7 @@ var external_https_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(extern
 ;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
 function getProxyUrl(reqUrl) {
     const usingSsl = reqUrl.protocol === 'https:';
-    if (checkBypass(reqUrl)) {
+    if (proxy_checkBypass(reqUrl)) {
         return undefined;
     }
     const proxyVar = (() => {
@@ -206,7 +415,7 @@ function getProxyUrl(reqUrl) {
         return undefined;
     }
 }
-function checkBypass(reqUrl) {
+function proxy_checkBypass(reqUrl) {
     if (!reqUrl.hostname) {
         return false;
     }
@@ -393,7 +602,7 @@ function isHttps(requestUrl) {
     const parsedUrl = new URL(requestUrl);
     return parsedUrl.protocol === 'https:';
 }
-class HttpClient {
+class lib_HttpClient {
     constructor(userAgent, handlers, requestOptions) {
         this._ignoreSslError = false;
         this._allowRedirects = true;
@@ -969,16 +1178,14 @@ class HttpClient {
 }
 const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
 //# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: external "node:https"
-const external_node_https_namespaceObject = require("node:https");
-;// CONCATENATED MODULE: external "node:tls"
-const external_node_tls_namespaceObject = require("node:tls");
 ;// CONCATENATED MODULE: ./src/dashboard/proxy.ts
 
 
 
 
 
+const HOST_AND_PORT = /^(\[[\da-f:.]+\]|[a-z\d_][\w.-]{0,252})(?::(\d{1,5}))?\/?$/i;
+const STAGES = ['proxy lookup', 'proxy connection', 'proxy handshake', 'tunnel'];
 /** A tunnel that was not opened: what the proxy answered, or as `cause` why it did not. */
 class TunnelError extends Error {
     name = 'TunnelError';
@@ -989,74 +1196,109 @@ class TunnelError extends Error {
     }
 }
 /**
- * Takes the proxy for a URL out of the environment. Which variable counts, and which hosts go past the proxy, is as
- * `@actions/http-client` has it. The variable is deleted then, because the tunnels of that client take the certificate
- * of a proxy for that of the host behind it. Node's own (`proxyEnv`) are missing before 24.5, hide why a proxy has
- * refused, and can't be aborted.
+ * Chooses the proxy of the main step: that of the environment, unless `no_proxy` excludes the host.
  *
- * @returns undefined if there is none
- * @throws StepError if the variable can't be read
+ * @throws StepError if the variable can't be read; nothing of it is shown then
  */
-function takeProxy(url) {
-    const target = new URL(url);
-    if (target.protocol !== 'https:' || checkBypass(target))
+function chooseProxy(apiUrl) {
+    const [name, value] = proxyVariable();
+    const target = new URL(apiUrl);
+    if (value === '' || target.protocol !== 'https:' || checkBypass(target))
         return undefined;
-    const names = ['https_proxy', 'HTTPS_PROXY'];
-    const variables = names.map((name) => ({ name, text: process.env[name]?.trim() ?? '' }));
-    for (const name of names)
-        delete process.env[name];
-    const variable = variables.find(({ text }) => text !== '');
-    return variable && readProxy(variable.name, variable.text);
+    const proxy = parseProxy(value);
+    if (proxy !== undefined)
+        return proxy;
+    const form = 'http://user:password@host:port, with special characters percent-encoded';
+    throw new StepError('the-proxy-address-is-not-valid', `${name} is not the address of an HTTP proxy: give ${form}.`);
 }
-function readProxy(name, text) {
+/** Finds the proxy of the main step again, for post. The environment only gives the credentials, if it still names it. */
+function recallProxy(url) {
+    if (url === null)
+        return undefined;
+    const proxy = parseProxy(proxyVariable()[1]);
+    return proxy?.url === url ? proxy : parseProxy(url);
+}
+function proxyVariable() {
+    const variables = ['https_proxy', 'HTTPS_PROXY'].map((name) => [name, process.env[name]?.trim() ?? '']);
+    return variables.find(([, value]) => value !== '') ?? ['', ''];
+}
+/** The way to the Dashboard, as messages have it. */
+function through(proxy) {
+    return proxy === undefined ? '' : ` through the proxy ${proxy.name}`;
+}
+/**
+ * Reads the address of a proxy: scheme, credentials, host, port and at most a slash; undefined if it is anything else. The
+ * credentials end at the last `@`, since a password may hold one.
+ */
+function parseProxy(text) {
+    const [, scheme = 'http', rest = ''] = /^(?:([^:/@]*):\/\/)?(.*)$/s.exec(text) ?? [];
+    const protocol = scheme.toLowerCase();
+    const end = rest.lastIndexOf('@');
+    const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(rest.slice(0, Math.max(end, 0))) ?? [];
+    const [, host = '', digits] = HOST_AND_PORT.exec(rest.slice(end + 1)) ?? [];
+    const port = Number(digits ?? (protocol === 'https' ? 443 : 80));
+    if (!(/^https?$/.test(protocol) && isHost(host) && port >= 1 && port <= 65_535))
+        return undefined;
+    const name = `${host.toLowerCase()}:${port}`;
+    // A user without a password may be a token.
+    const secret = password || user;
     try {
-        // As curl and the runner have it, a value without a scheme is the address of a plain proxy.
-        const url = new URL(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-        const credentials = [url.username, url.password].map(decodeURIComponent).join(':');
-        if (!/^https?:$/.test(url.protocol))
-            throw new TypeError('it speaks something other than HTTP');
-        const basic = Buffer.from(credentials).toString('base64');
-        const hasCredentials = credentials !== ':';
-        const secret = url.password || url.username;
-        const headers = hasCredentials ? { 'proxy-authorization': `Basic ${basic}` } : {};
+        const credentials = `${decodeURIComponent(user)}:${decodeURIComponent(password)}`;
         return {
-            host: url.host,
-            hasCredentials,
-            secrets: [secret, decodeURIComponent(secret)],
-            connect: (target, own, onSocket) => openTunnel(url, { ...own, headers }, target, onSocket),
+            url: `${protocol}://${name}`,
+            name,
+            authorization: secret && `Basic ${Buffer.from(credentials).toString('base64')}`,
+            secrets: secret === '' ? [] : [secret, decodeURIComponent(secret)],
         };
     }
-    catch (cause) {
-        const form = 'http://user:password@host:port, with special characters percent-encoded';
-        throw new errors_StepError(`${name} is not the address of an HTTP proxy: give ${form}.`, { cause });
+    catch {
+        return undefined;
     }
 }
-function openTunnel({ protocol, hostname, port }, { headers, ...own }, target, onSocket) {
-    const host = withoutBrackets(hostname);
+/** A host that a URL has as it is: a name that is no number, or an IP address. */
+function isHost(host) {
+    if (host.startsWith('['))
+        return (0,external_node_net_namespaceObject.isIP)(withoutBrackets(host)) === 6;
+    if (host.includes('..'))
+        return false;
+    return URL.canParse(`http://${host}`) && new URL(`http://${host}`).hostname === host.toLowerCase();
+}
+/**
+ * Opens a tunnel through a proxy (RFC 9110, section 9.3.6), by a request like that of curl: proxies refuse one without a
+ * User-Agent, and hang up at `Connection: close` before anyone can authenticate. Node's own proxies (`proxyEnv`) are
+ * missing before 24.5, hide why a proxy has refused, and can't be aborted.
+ */
+function openTunnel(proxy, { host: targetHost, port: targetPort, ...own }, userAgent, onStage, onSocket) {
+    const { protocol, hostname, port } = new URL(proxy.url);
     const isTls = protocol === 'https:';
-    const path = `${String(target.host).replace(/^.*:.*$/, '[$&]')}:${target.port}`;
-    const fail = (answer, cause) => onSocket(new TunnelError(answer, cause), undefined);
-    const connect = (isTls ? external_node_https_namespaceObject.request : external_node_http_namespaceObject.request)({
-        ...own,
-        method: 'CONNECT',
-        host,
-        port: port || (isTls ? 443 : 80),
-        path,
-        agent: false,
-        headers: { ...headers, host: path },
-        // Node would check the certificate for the name in the Host header, which is not the proxy's.
-        ...(isTls && { servername: /^[\d.]+$|:/.test(host) ? '' : host }),
-    });
-    connect.once('connect', ({ statusCode, headers }, socket) => {
-        const status = Number(statusCode);
-        if (status >= 200 && status < 300) {
-            return onSocket(null, (0,external_node_tls_namespaceObject.connect)({ ...target, socket }));
-        }
+    const host = withoutBrackets(hostname);
+    const path = `${(0,external_node_net_namespaceObject.isIP)(targetHost) === 6 ? `[${targetHost}]` : targetHost}:${targetPort}`;
+    const authorization = proxy.authorization && { 'proxy-authorization': proxy.authorization };
+    const headers = { host: path, ...authorization, 'user-agent': userAgent, 'proxy-connection': 'keep-alive' };
+    // Node would check the certificate for the name in the Host header, which is not the proxy's.
+    const tls = isTls && { servername: (0,external_node_net_namespaceObject.isIP)(host) > 0 ? '' : host };
+    const connection = { ...own, ...tls, host, port: port || (isTls ? 443 : 80), agent: false };
+    const options = { ...connection, method: 'CONNECT', path, headers, setDefaultHeaders: false };
+    const fail = (error) => onSocket(error, undefined);
+    const request = (isTls ? external_node_https_namespaceObject : external_node_http_namespaceObject).request(options);
+    request.once('socket', (socket) => follow(socket, host, STAGES, onStage));
+    request.once('connect', ({ statusCode: status = 0, headers }, socket, head) => {
+        // What came behind the answer belongs to the tunnel.
+        socket.unshift(head);
+        if (status >= 200 && status < 300)
+            return onSocket(null, socket);
         socket.destroy();
-        fail({ status, headers });
+        fail(new TunnelError({ status, headers }));
     });
-    connect.on('error', (error) => fail(undefined, error));
-    connect.end();
+    request.on('error', (error) => fail(new TunnelError(undefined, error)));
+    return request.end();
+}
+/** Tells how far a connection comes: by a name for each stage. */
+function follow(socket, host, [lookup, connection, handshake, connected], onStage) {
+    onStage((0,external_node_net_namespaceObject.isIP)(host) > 0 ? connection : lookup);
+    socket.once('lookup', () => onStage(connection));
+    socket.once('connect', () => onStage('encrypted' in socket ? handshake : connected));
+    socket.once('secureConnect', () => onStage(connected));
 }
 /** The host of a URL as Node's connections take it, without the brackets of an IPv6 address. */
 function withoutBrackets(host) {
@@ -1066,152 +1308,224 @@ function withoutBrackets(host) {
 ;// CONCATENATED MODULE: ./src/dashboard/http.ts
 
 
+
+
+
+
+
+
 /** Product and version; kept equal to package.json by a test. */
-const USER_AGENT = 'formlabs-dashboard-token/1.1.0';
-/** More of a head or a body than this is not read: the answers of the API are far smaller. */
+const USER_AGENT = 'formlabs-dashboard-token/1.2.0';
+/** More of a head or a body than this is not read, in bytes: the answers of the API are far smaller. */
 const SIZE_LIMIT = 1_024 * 1_024;
-/** A connection gets this much of an attempt's time, or half if that is more; each address gets a quarter of it. */
-const CONNECTION_MS = 15_000;
+/** How long each address of a host gets at most. Node gives it 250 ms, which is less than one packet may take. */
+const ADDRESS_MS = 5_000;
 // Certificates are checked, whatever the environment says: with this variable Node would send the client secret to
 // anyone in between.
 const INSECURE_WANTED = process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
 delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-/** Whether an answer came, and says that the request has worked. */
-function isSuccess({ cause, status }) {
-    return cause === undefined && status >= 200 && status < 300;
+/** In TLS 1.3, a server refuses a client when the handshake has ended. */
+const REFUSED_CLIENT = /_ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/;
+const http_STAGES = ['lookup', 'connection', 'handshake', 'answer'];
+/** Whether an answer came in full, and says that the request has worked. */
+function isSuccess({ problem, status }) {
+    return problem === undefined && status >= 200 && status < 300;
 }
-/**
- * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is tried again.
- * Never rejects.
- */
+/** Posts a form, once. No redirect is followed, since the form holds the client secret. Never rejects. */
 async function postForm(url, form, limits) {
-    const connection = {
-        maxHeaderSize: SIZE_LIMIT,
-        // Node gives each address but the last 250 ms, which is less than one packet may take.
-        autoSelectFamilyAttemptTimeout: Math.ceil(connectionMs(limits) / 4),
-    };
-    const client = new HttpClient(USER_AGENT, [handler(connection)], {
-        allowRedirects: false,
-        // With `connection: close` the step would have to wait for the socket to close; kept alive, it ends with the
-        // process.
-        keepAlive: true,
-        // Above the limit of the attempt, which has a timer of its own.
-        socketTimeout: limits.limitMs + 60_000,
-    });
-    const agent = client.getAgent(url);
-    const { proxy } = limits;
-    const ended = new AbortController();
-    if (proxy !== undefined) {
-        agent.createConnection = (target, onSocket) => {
-            proxy.connect(target, { ...connection, signal: ended.signal }, (error, socket) => onSocket?.(error, socket));
-            return undefined;
-        };
-    }
-    const progress = { events: 0, agent, chunks: [] };
-    const exchanged = exchange(client, url, new URLSearchParams(form).toString(), progress);
-    const outcome = await withinLimits(exchanged, limits, progress);
-    if (!isSuccess(outcome)) {
-        // No connection is left behind, and an answer that nobody waits for any more does not come in.
-        ended.abort();
-        client.dispose();
-    }
-    return outcome;
+    const progress = { stage: 'lookup', events: 0, chunks: [], size: 0 };
+    const problem = await withinLimits(exchange(new URL(url), form, limits, progress), limits, progress);
+    const { statusCode: status = 0, headers = {} } = progress.message ?? {};
+    const body = await decode(progress.chunks, problem);
+    const response = { status, headers, body, isCut: progress.size > SIZE_LIMIT, problem };
+    // No connection is left behind, and an answer that nobody waits for any more does not come in.
+    if (!isSuccess(response))
+        progress.connection?.destroy();
+    return response;
 }
-async function exchange(client, url, form, progress) {
-    const { message } = await client.request('POST', url, form, {
+async function exchange(url, form, { proxy, endsAt }, progress) {
+    // Not 3 minutes, but never: the request has timers of its own.
+    const client = new lib_HttpClient(USER_AGENT, [], { socketTimeout: 2 ** 31 - 1 });
+    const isTls = url.protocol === 'https:';
+    const target = {
+        host: withoutBrackets(url.hostname),
+        port: Number(url.port || (isTls ? 443 : 80)),
+        maxHeaderSize: SIZE_LIMIT,
+        autoSelectFamilyAttemptTimeout: Math.ceil(Math.min(ADDRESS_MS, Math.max(1, endsAt - now()) / 4)),
+    };
+    const headers = {
         accept: 'application/json',
         'accept-encoding': 'identity',
         'content-type': 'application/x-www-form-urlencoded',
-    });
+        // The process ends before Node would have closed the connection in order.
+        connection: 'keep-alive',
+        'user-agent': client.userAgent,
+    };
+    const createConnection = (_, onSocket) => connect(target, isTls, proxy, progress, onSocket);
+    const options = {
+        ...target,
+        defaultPort: isTls ? 443 : 80,
+        method: 'POST',
+        path: url.pathname,
+        headers,
+        createConnection,
+    };
+    // Not request(), whose tunnels take the certificate of a proxy for that of the host behind it.
+    const info = { options, parsedUrl: url, httpModule: isTls ? external_node_https_namespaceObject : external_node_http_namespaceObject };
+    const { message } = await client.requestRaw(info, new URLSearchParams(form).toString());
     progress.message = message;
     progress.events += 1;
-    let room = SIZE_LIMIT;
-    // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
+    // Not readBody(), which has no limit, and never settles when the connection breaks.
     for await (const chunk of message.complete ? takeWhole(message) : message) {
-        progress.chunks.push(chunk.subarray(0, room));
+        progress.chunks.push(chunk.subarray(0, Math.max(0, SIZE_LIMIT - progress.size)));
+        progress.size += chunk.length;
         progress.events += 1;
-        room -= chunk.length;
-        if (room < 0)
-            break;
+        if (progress.size > SIZE_LIMIT)
+            return;
     }
 }
-/**
- * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not go on to
- * make the connection ready for another request, which would take longer than the rest.
- */
+/** Takes a body that came with its head. To its end, Node would see to the connection first (docs/performance.md). */
 function takeWhole(message) {
-    const length = message.readableLength;
-    return length === 0 ? [] : [message.read(length)];
+    const { readableLength } = message;
+    return readableLength === 0 ? [] : [message.read(readableLength)];
 }
-/** A server may compress a body unasked, and without saying so (gzip begins with 0x1f, and no text does). */
-async function decode({ message, chunks }) {
+/** Connects, through the proxy if there is one, and follows how far the connection comes. */
+function connect(target, isTls, proxy, progress, done) {
+    const advance = (stage) => {
+        progress.stage = stage;
+        progress.events += 1;
+    };
+    const start = (tunnel) => {
+        const tls = { servername: (0,external_node_net_namespaceObject.isIP)(target.host) > 0 ? '' : target.host, ...(tunnel && { socket: tunnel }) };
+        const socket = isTls ? (0,external_node_tls_namespaceObject.connect)({ ...target, ...tls }) : (0,external_node_net_namespaceObject.connect)(target);
+        follow(socket, target.host, http_STAGES, advance);
+        // Of some ends, such as that after status 101, Node does not tell.
+        socket.once('close', () => whenQuiet(progress, () => progress.fail?.(new Error('the connection was closed'))));
+        progress.connection = socket;
+        return socket;
+    };
+    if (proxy === undefined)
+        return start();
+    progress.connection = openTunnel(proxy, target, USER_AGENT, advance, (error, tunnel) => {
+        if (error !== null)
+            return done(error, tunnel);
+        done(null, start(tunnel));
+        advance('handshake');
+    });
+    return undefined;
+}
+/** A server may compress a body unasked, and without saying so: gzip begins with 0x1f8b, and no text does. */
+async function decode(chunks, problem) {
     const body = Buffer.concat(chunks);
-    const coding = message?.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-    if (coding === 'identity' && body[0] !== 0x1f)
+    if (body[0] !== 0x1f || body[1] !== 0x8b)
         return body.toString();
-    const { brotliDecompressSync, constants, unzipSync } = await Promise.resolve(/* import() */).then(__nccwpck_require__.t.bind(__nccwpck_require__, 522, 23));
-    const decompress = coding === 'br' ? brotliDecompressSync : unzipSync;
+    const { constants, gunzipSync } = await Promise.resolve(/* import() */).then(__nccwpck_require__.t.bind(__nccwpck_require__, 522, 23));
     try {
-        // So flushed, a body that broke off gives what it can.
-        const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: SIZE_LIMIT };
-        return decompress(body, options).toString();
+        // A body that broke off gives what it can.
+        const finishFlush = problem ? constants.Z_SYNC_FLUSH : constants.Z_FINISH;
+        return gunzipSync(body, { finishFlush, maxOutputLength: SIZE_LIMIT }).toString();
     }
     catch {
         return body.toString();
     }
 }
-/** Settles when the exchange does, when the signal comes, or when the time is over. */
+/** Resolves when the exchange ends, or has to: with what was wrong, or undefined if nothing was. */
 function withinLimits(exchanged, limits, progress) {
-    const { limitMs, stop, signal } = limits;
+    const { endsAt, endsAtStop, stop } = limits;
+    const startedAt = now();
     return new Promise((resolve) => {
-        const settle = async (cause, timedOut) => {
-            const { statusCode: status = 0, headers = {} } = progress.message ?? {};
-            resolve({ status, headers, body: await decode(progress), cause, timedOut });
+        const endAt = (moment) => {
+            const timeoutMs = Math.max(0, moment - startedAt);
+            return at(moment, () => whenQuiet(progress, () => end({ stage: progress.stage, timeoutMs })));
         };
-        const timeOut = (ms) => {
-            const awaited = isConnected(progress) ? 'answer' : 'connection';
-            const what = awaited === 'answer' ? 'no complete answer' : 'no connection';
-            const cause = new Error(`${what} within ${(ms / 1_000).toFixed(1)} s`);
-            if (awaited === 'connection' || ms === limitMs)
-                void settle(cause, awaited);
-        };
-        const timers = [connectionMs(limits), limitMs].map((ms) => setTimeout(() => whenQuiet(progress, () => timeOut(ms)), ms));
-        const onStop = () => void (isConnected(progress) || settle(stop.reason));
-        const onAbort = () => void settle(signal.reason);
-        stop.addEventListener('abort', onStop);
-        signal.addEventListener('abort', onAbort);
-        exchanged.then(settle, settle).finally(() => {
+        const timers = [endAt(endsAt)];
+        const onStop = () => timers.push(endAt(endsAtStop(progress.stage === 'answer')));
+        const end = (problem) => {
             for (const timer of timers)
                 clearTimeout(timer);
             stop.removeEventListener('abort', onStop);
-            signal.removeEventListener('abort', onAbort);
-        });
+            resolve(problem);
+        };
+        progress.fail = (cause) => {
+            const isRefusal = REFUSED_CLIENT.test(String(errors_errorCode(cause)));
+            end({ stage: isRefusal ? 'handshake' : progress.stage, cause });
+        };
+        stop.addEventListener('abort', onStop);
+        exchanged.then(() => end(), progress.fail);
     });
 }
-/**
- * Takes what already lies in the socket first: where the machine was paused, the timer comes before it. Between the two
- * lies a turn of the event loop that brings nothing new.
- */
+/** Takes first what lies in the socket: where the machine was paused, a timer comes before the turn that brings it. */
 function whenQuiet(progress, then) {
     const { events } = progress;
     setImmediate(() => (progress.events > events ? whenQuiet(progress, then) : then()));
 }
-function connectionMs({ limitMs }) {
-    return Math.max(Math.min(CONNECTION_MS, limitMs), limitMs / 2);
+
+;// CONCATENATED MODULE: ./src/dashboard/certificates.ts
+
+
+
+
+/** Codes of certificates (nodejs.org/api/tls.html): with an underscore, and without a prefix that other errors have. */
+const CERTIFICATE_ERROR = /^(?:(?!ERR_|HPE_|EAI_)[A-Z]+_[A-Z_]+|UNSPECIFIED|ERR_TLS_CERT_\w+)$/;
+const UNTRUSTED = /^UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF)|SELF_SIGNED|CERT_UNTRUSTED/;
+const RENEW = 'Check the clock of the runner. If it is right, this certificate, or that of its authority, has to be renewed.';
+const REPLACE = 'This certificate, or that of its authority, has to be replaced.';
+const IGNORED = ' NODE_TLS_REJECT_UNAUTHORIZED=0 is ignored: anyone in between could read the client secret.';
+const NO_FILE = 'NODE_USE_SYSTEM_CA=1 needs no file: it uses the certificates of the system.';
+/** Explains why the certificate of a host was refused, if that is what the error is about. */
+function explainCertificate(error, host, way) {
+    const code = errors_errorCode(error) ?? '';
+    if (!CERTIFICATE_ERROR.test(code))
+        return undefined;
+    const [help, problem, advice] = explainCode(code, String(Object(error).message));
+    const what = `the certificate of ${host} ${problem} (${code})${way && `; the connection goes${way}`}`;
+    return [help, what, INSECURE_WANTED ? advice + IGNORED : advice];
 }
-function isConnected({ agent }) {
-    const sockets = Object.values(agent.sockets).flat();
-    return sockets.some((socket) => socket?.connecting === false);
+function explainCode(code, message) {
+    if (UNTRUSTED.test(code))
+        return ['the-certificate-is-not-trusted', 'is not trusted', trustAdvice()];
+    if (code.includes('EXPIRED'))
+        return ['the-certificate-has-expired', 'has expired', RENEW];
+    if (code.includes('NOT_YET_VALID'))
+        return ['the-certificate-has-expired', 'is not valid yet', RENEW];
+    const check = 'Check api-url, and any proxy or gateway in between.';
+    if (/ALTNAME|HOSTNAME/.test(code))
+        return ['the-certificate-is-for-another-name', 'is for another name', check];
+    // OpenSSL's own words are fixed texts.
+    const reason = /^[\w ,'()-]{1,100}/.exec(message)?.[0] ?? 'no reason was given';
+    return ['the-certificate-was-refused', `was refused: ${reason}`, REPLACE];
 }
-/** Sets what the client has no option for. */
-function handler(connection) {
-    return {
-        prepareRequest: (options) => {
-            Object.assign(options, connection, { host: withoutBrackets(String(options.host)) });
-        },
-        canHandleAuthentication: () => false,
-        handleAuthentication: () => Promise.reject(new Error('not supported')),
-    };
+/** Looks at what the job has been told to trust before it says what to do. */
+function trustAdvice() {
+    const file = process.env['NODE_EXTRA_CA_CERTS'];
+    const set = 'set NODE_EXTRA_CA_CERTS in the env of the job to the PEM file of that authority';
+    if (!file)
+        return `If a proxy or a server uses a private certificate authority, ${set}. ${NO_FILE}`;
+    return `The file in NODE_EXTRA_CA_CERTS ${describe(file)}. ${NO_FILE}`;
+}
+function describe(file) {
+    try {
+        const parts = (0,external_node_fs_namespaceObject.readFileSync)(file, 'latin1').split('-----BEGIN ');
+        const certificates = parts.filter((part) => /^(?:X509 |TRUSTED )?CERTIFICATE-----/.test(part));
+        // Node reads them up to the first that is damaged.
+        const damaged = certificates.findIndex((part) => !isReadable(`-----BEGIN ${part}`));
+        if (certificates.length === 0)
+            return 'holds no certificate in PEM format';
+        if (damaged >= 0)
+            return `is damaged from certificate ${damaged + 1} of ${certificates.length} on`;
+        return `holds ${certificates.length} certificate(s), and lacks the authority that signed it`;
+    }
+    catch (error) {
+        return `can't be read (${errors_errorCode(error)}); in a container, the path is inside it`;
+    }
+}
+function isReadable(pem) {
+    try {
+        return new external_node_crypto_namespaceObject.X509Certificate(pem).subject !== undefined;
+    }
+    catch {
+        return false;
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/explain.ts
@@ -1222,392 +1536,290 @@ function handler(connection) {
 
 
 
-const CREDENTIALS_PAGE = 'https://dashboard.formlabs.com/#developer';
-const ADDRESS_ADVICE = 'Check api-url, and any proxy or gateway in between.';
-const OUTAGE_ADVICE = 'The Dashboard, or a gateway in front of it, has an outage.';
-const RATE_LIMIT_ADVICE = 'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
-const FORBIDDEN_ADVICE = 'Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials ' +
-    `may not use the API: it needs a registered printer, see ${CREDENTIALS_PAGE}.`;
-const NOTHING_THERE_ADVICE = 'Usually api-url names the wrong host or path: leave it out for the Dashboard itself.';
-const PROXY_ADVICE = 'This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.';
+const PAGE = 'https://dashboard.formlabs.com/#developer';
+const CHECK_CREDENTIALS = `Check that client-id and client-secret belong together and are still listed on ${PAGE}.`;
+const CHECK_ADDRESS = 'Check api-url, and any proxy or gateway in between.';
+const CHECK_NETWORK = 'Check api-url, the proxy variables and the network of the runner.';
+const CHECK_PATH = 'Usually api-url names the wrong host or path. Leave it out to use the Dashboard itself.';
+const ANOTHER_SERVER = 'Usually a captive portal, a proxy or another server answers in place of the Dashboard: check api-url.';
+const FIREWALL = 'Usually a firewall asks for proof that the client is a browser. Run the job on another network.';
+const OUTAGE = 'The Dashboard, or a gateway in front of it, has an outage.';
+const FORBIDDEN = 'Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials ' +
+    `may not use the API: it needs a registered printer, see ${PAGE}.`;
+const RATE_LIMIT = 'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
 /** What to do about errors of OAuth that are not about the credentials (RFC 6749, section 5.2). */
 const OAUTH_ADVICE = new Map([
-    ['unauthorized_client', `These credentials may not use this grant: create new ones on ${CREDENTIALS_PAGE}.`],
+    ['unauthorized_client', `These credentials may not use this grant: create new ones on ${PAGE}.`],
     ['unsupported_grant_type', 'The server does not support the client credentials grant: check api-url.'],
     ['invalid_scope', 'The Dashboard requires no scope, so another server has answered: check api-url.'],
-    ['invalid_request', `The request did not arrive as it was sent. ${ADDRESS_ADVICE}`],
+    ['invalid_request', `The request did not arrive as it was sent. ${CHECK_ADDRESS}`],
 ]);
-/**
- * How Node and OpenSSL name what is wrong with a certificate (nodejs.org/api/tls.html, X.509 certificate error codes):
- * with an underscore, and without one of the prefixes that other errors have.
- */
-const CERTIFICATE_ERROR = /^(?:(?!ERR_|HPE_|EAI_)[A-Z]+_[A-Z_]+|UNSPECIFIED|ERR_TLS_CERT_\w+)$/;
-/** A peer that speaks no TLS. What is not about TLS, certificates or HTTP (HPE_) is a network or DNS error. */
+/** Errors of OAuth that another attempt may not meet. */
+const PASSING_ERRORS = ['temporarily_unavailable', 'server_error', 'slow_down'];
+/** The heading for each stage, and what had not come when its time was over. */
+const MISSING = {
+    'proxy lookup': ['the-name-server-did-not-answer', 'the name server did not answer for the proxy'],
+    'proxy connection': ['no-connection', 'no connection to the proxy'],
+    'proxy handshake': ['the-tls-handshake-did-not-complete', 'the TLS handshake with the proxy did not complete'],
+    tunnel: ['the-proxy-did-not-open-a-tunnel', 'the proxy did not open a tunnel'],
+    lookup: ['the-name-server-did-not-answer', 'the name server did not answer'],
+    connection: ['no-connection', 'no connection'],
+    handshake: ['the-tls-handshake-did-not-complete', 'the TLS handshake did not complete'],
+    answer: ['no-complete-answer', 'no complete answer'],
+};
+/** Errors of TLS that are not about certificates; those that may pass; and those of a peer that speaks another TLS. */
 const TLS_ERROR = /^(?:EPROTO$|ERR_(?:SSL|TLS|OSSL)_)/;
-const TRANSIENT_TLS_ERROR = /bad[_ ]record[_ ]mac|internal[_ ]error/i;
-/**
- * Explains a request that did not bring what it should, and says whether another attempt may. Only what another attempt
- * can't change is final; all else is transient.
- */
-function explain(outcome, origin) {
-    const { cause, timedOut } = outcome;
-    const [what, advice, transient] = cause === undefined ? explainAnswer(outcome, origin) : explainNoAnswer(outcome, origin);
-    const { headers } = (cause instanceof TunnelError && cause.answer) || outcome;
-    return new Failure({ what, advice, transient, retryAfterMs: retryAfterMs(headers, Date.now()), timedOut, cause });
+const PASSING_TLS_ERROR = /bad[_ ]record[_ ]mac|internal[_ ]error/i;
+const OTHER_TLS_ERROR = /renegotiation|unsupported|no[_ ]protocols|cipher|dh[_ ]key|signature|group/i;
+/** What a support desk asks for. */
+const DEBUG_HEADERS = 'date server via content-type content-length retry-after cf-ray x-request-id x-amzn-requestid x-amzn-waf-action';
+/** Describes an answer for debug logging. */
+function explain_describe({ status, headers, problem }, ms, { secrets }) {
+    const shown = DEBUG_HEADERS.split(' ').map((name) => [name, headerOf(String(headers[name] ?? ''), secrets)]);
+    const lines = shown.filter(([, value]) => value !== '').map((pair) => pair.join(': '));
+    const answer = status === 0 ? 'No answer' : `${named(status)}${problem ? ', incomplete,' : ''}`;
+    return [`${answer} after ${Math.round(ms)} ms`, ...lines].join('; ');
 }
-/** Explains a successful answer that does not hold what it should. */
-function explainUnusable(what) {
-    const advice = 'Usually a captive portal, a proxy or a wrong api-url answers in place of the Dashboard.';
-    return new Failure({ what, advice, transient: false });
+/** Explains a request that did not bring what it should. Only what another attempt can't change is final. */
+function explain(response, context) {
+    const { problem } = response;
+    const explanation = problem ? explainProblem(response.status, problem, context) : explainAnswer(response, context);
+    const { cause, stage, timeoutMs } = problem ?? {};
+    const { headers } = (cause instanceof TunnelError && cause.answer) || response;
+    const awaited = stage === 'answer' ? 'answer' : 'connection';
+    const timedOut = timeoutMs === undefined ? undefined : awaited;
+    return new RequestError(explanation, { retryAfterMs: retryAfterMs(headers), timedOut, cause });
 }
-function explainAnswer(answer, { url, clientSecret, journal }) {
-    const { status, headers, body } = answer;
-    const fields = parseJsonObject(body);
-    const details = detailsOf(answer, fields, journal);
-    if (status < 400) {
-        return [
-            `the Dashboard redirected the request (${status}) to ${redirectTarget(url, headers.location, journal)}; ` +
-                'redirects are not followed, since they would carry the client secret',
-            'Set api-url to the final address; a sign-in page means a captive portal.',
-            false,
-        ];
+/** Explains why a successful answer to a token request can't be used. */
+function explainUnusable(response, reason, { secrets }) {
+    const status = response.status === 200 ? '' : `, ${named(response.status)},`;
+    const what = `the answer to the token request${status} ${reason}${detailsOf(response, secrets)}`;
+    const error = parseJsonObject(response.body)?.get('error');
+    if (typeof error !== 'string')
+        return new RequestError(ofAnotherServer(response, 'the-answer-has-no-usable-token', what));
+    const advice = OAUTH_ADVICE.get(error) ?? CHECK_CREDENTIALS;
+    return new RequestError(['the-credentials-were-not-accepted', what, advice]);
+}
+/** Explains an answer that says that a revocation has worked, but not as the standard has it. */
+function explainUnconfirmed(response) {
+    const status = response.status === 200 ? '' : ` with ${named(response.status)}`;
+    const what = `the revocation was answered${status}, but not confirmed`;
+    return new RequestError(ofAnotherServer(response, 'the-access-token-could-not-be-revoked', what));
+}
+function ofAnotherServer(response, help, what) {
+    return isOfFirewall(response) ? ['a-firewall-answered', what, FIREWALL] : [help, what, ANOTHER_SERVER];
+}
+function explainAnswer(response, { apiUrl, path, oddInputs, logger }) {
+    const { status, headers, body } = response;
+    const details = detailsOf(response, logger.secrets);
+    if ([301, 302, 303, 307, 308].includes(status)) {
+        const target = redirectTarget(apiUrl, headers.location ?? '', logger.secrets);
+        const what = `the Dashboard redirected the request (${status}) to ${target}; redirects are not followed, since they`;
+        const advice = 'Set api-url to the final address; a sign-in page means a captive portal.';
+        return ['the-request-was-redirected', `${what} would carry the client secret`, advice];
     }
     // The API answers 401 in JSON, and 400 with an error of OAuth; all else comes from something in between.
+    const fields = parseJsonObject(body);
     if (fields !== undefined && (status === 401 || (status === 400 && fields.has('error')))) {
-        const advice = OAUTH_ADVICE.get(fields.get('error'));
-        if (advice !== undefined)
-            return [`the Dashboard refused the request (${status})${details}`, advice, false];
-        const what = `the Dashboard did not accept the credentials (${status})${details}`;
-        return [what, credentialsAdvice(clientSecret), false];
+        const error = fields.get('error');
+        const advice = OAUTH_ADVICE.get(error) ?? (PASSING_ERRORS.includes(error) ? OUTAGE : undefined);
+        const what = advice ? 'refused the request' : 'did not accept the credentials';
+        const check = `${CHECK_CREDENTIALS}${adviceOn(oddInputs)}`;
+        const isTransient = PASSING_ERRORS.includes(error);
+        const refused = `the Dashboard ${what} (${status})${details}`;
+        return ['the-credentials-were-not-accepted', refused, advice ?? check, isTransient];
     }
     const answered = `the Dashboard answered ${named(status)}${details}`;
-    const transient = isTransient(status) || headers['retry-after'] !== undefined;
-    if (status === 429)
-        return [answered, RATE_LIMIT_ADVICE, transient];
-    if (isTransient(status))
-        return [answered, OUTAGE_ADVICE, transient];
+    const refused = `the Dashboard refused the request (403)${details}`;
+    const missing = `there is nothing at ${logger.own(apiUrl + path)} (404)`;
+    const isTransient = isPassing(status) || headers['retry-after'] !== undefined;
+    if (isPassing(status))
+        return ['a-rate-limit-or-an-outage', answered, status === 429 ? RATE_LIMIT : OUTAGE, true];
+    if (isOfFirewall(response))
+        return ['a-firewall-answered', answered, FIREWALL, isTransient];
     if (status === 403)
-        return [`the Dashboard refused the request (403)${details}`, FORBIDDEN_ADVICE, transient];
+        return ['403-forbidden', refused, FORBIDDEN, isTransient];
     if (status === 404)
-        return [`there is nothing at ${url} (404)`, NOTHING_THERE_ADVICE, transient];
-    return [`${answered}, which its API does not document`, ADDRESS_ADVICE, transient];
+        return ['404-not-found', missing, CHECK_PATH, isTransient];
+    return ['an-undocumented-answer', `${answered}, which its API does not document`, CHECK_ADDRESS, isTransient];
 }
-function isTransient(status) {
+function isPassing(status) {
     return status >= 500 || status === 408 || status === 425 || status === 429;
 }
-function credentialsAdvice(clientSecret) {
-    const advice = `Check that client-id and client-secret belong together and are still listed on ${CREDENTIALS_PAGE}.`;
-    if (!/^\W|\W$/.test(clientSecret))
-        return advice;
-    return `${advice} client-secret starts or ends with a symbol, such as a quote: make sure that it belongs there.`;
+function adviceOn(oddInputs) {
+    if (oddInputs.length === 0)
+        return '';
+    const odd = `The value of ${oddInputs.join(' and ')} has more in it than letters and digits, unlike the Dashboard's own`;
+    const advice = "pass the value itself, not its name, an expression, a password manager's reference or a quoted value";
+    return ` ${odd}: ${advice}.`;
 }
-function explainNoAnswer({ status, cause, timedOut }, { url, proxy }) {
-    const { host } = new URL(url);
-    const way = proxy === undefined ? '' : ` through the proxy ${proxy.host}`;
-    const advice = 'Check api-url, the proxy variables and the network of the runner.';
-    const because = (reason) => [`no answer from ${host}${way}: ${reason}`, advice, true];
-    if (timedOut !== undefined)
-        return because(cause.message);
+function explainProblem(status, { stage, cause, timeoutMs }, context) {
+    const { apiUrl, proxy, logger } = context;
+    const host = logger.own(new URL(apiUrl).host);
+    const way = through(proxy);
+    const [help, missing] = MISSING[stage];
+    const noAnswer = (why, heading = help) => {
+        return [heading, `no answer from ${host}${way}: ${why}`, CHECK_NETWORK, true];
+    };
+    if (timeoutMs !== undefined)
+        return noAnswer(`${missing} within ${(timeoutMs / 1_000).toFixed(1)} s`);
     if (status > 0)
-        return because(`the connection was cut before the answer was complete${codeOf(cause)}`);
-    if (proxy === undefined || !(cause instanceof TunnelError)) {
-        const plain = 'Check the host and the port in api-url.';
-        return explainError(cause, host, plain, url.endsWith('/o/token/')) ?? because(reasonOf(cause));
+        return noAnswer(`the connection was cut before the answer was complete${codeSuffix(cause)}`);
+    if (cause instanceof TunnelError && proxy !== undefined) {
+        const plain = 'If the proxy itself speaks plain HTTP, start https_proxy with http://.';
+        if (cause.answer !== undefined)
+            return explainTunnel(cause.answer, proxy);
+        const explained = explainProtocol(cause.cause, `the proxy ${proxy.name}`, '', plain);
+        return explained ?? noAnswer(...explainError(cause.cause, stage));
     }
-    if (cause.answer !== undefined)
-        return explainTunnel(cause.answer, proxy);
-    const plain = 'If the proxy itself speaks plain HTTP, start https_proxy with http://.';
-    return explainError(cause.cause, `the proxy ${proxy.host}`, plain) ?? because(reasonOf(cause.cause));
+    // Behind the handshake, an error of TLS is a cut.
+    const isCut = stage === 'answer' && TLS_ERROR.test(String(errors_errorCode(cause)));
+    if (isCut)
+        return noAnswer(...explainError(cause, stage));
+    const page = 'The proxy may have sent a page of its own, for example to say that it blocks the host. Ask whoever runs it.';
+    const explained = explainProtocol(cause, host, way, proxy ? page : 'Check the host and the port in api-url.');
+    return explained ?? noAnswer(...explainError(cause, stage));
 }
 /** Explains what a proxy answered in place of a tunnel. */
-function explainTunnel({ status, headers }, { host, hasCredentials }) {
+function explainTunnel({ status, headers }, proxy) {
+    const it = `the proxy ${proxy.name}`;
     if (status !== 407 && status !== 401) {
-        const transient = isTransient(status) || (status >= 400 && headers['retry-after'] !== undefined);
-        const advice = `Ask whoever runs it${transient ? '' : ' to allow this host, or add the host to no_proxy'}.`;
-        return [`the proxy ${host} answered ${named(status)} instead of opening a tunnel`, advice, transient];
+        const isTransient = isPassing(status) || (status >= 400 && headers['retry-after'] !== undefined);
+        const advice = `Ask whoever runs it${isTransient ? '' : ' to allow this host, or add the host to no_proxy'}.`;
+        const what = `${it} answered ${named(status)} instead of opening a tunnel`;
+        return ['the-proxy-did-not-open-a-tunnel', what, advice, isTransient];
     }
-    const schemes = headers['proxy-authenticate'] ?? headers['www-authenticate'];
-    if (schemes !== undefined && !/\bbasic\b/i.test(String(schemes))) {
-        const advice = 'The action supports no other scheme: ask whoever runs the proxy for another route.';
-        return [`the proxy ${host} offers no Basic authentication (${status})`, advice, false];
-    }
-    if (hasCredentials)
-        return [`the proxy ${host} rejected the credentials (${status})`, PROXY_ADVICE, false];
-    const advice = 'Put user and password into https_proxy: http://user:password@host:port.';
-    return [`the proxy ${host} requires credentials (${status})`, advice, false];
+    const schemes = String(headers['proxy-authenticate'] ?? headers['www-authenticate'] ?? 'basic');
+    const help = 'the-proxy-wants-credentials';
+    const refused = `${it} offers no Basic authentication (${status})`;
+    if (!/\bbasic\b/i.test(schemes))
+        return [help, refused, 'Ask whoever runs it for a way in with Basic authentication, or with none.'];
+    const give = 'Put user and password into https_proxy: http://user:password@host:port.';
+    if (!proxy.authorization)
+        return [help, `${it} requires credentials (${status})`, give];
+    const check = 'This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.';
+    return [help, `${it} rejected the credentials (${status})`, check];
 }
-/** Explains an error that another attempt can't change, if it is one. @param isIssued whether a token may have been */
-function explainError(error, peer, plainAdvice, isIssued = false) {
+/** Explains an error of TLS or HTTP that another attempt can't change, if it is one. */
+function explainProtocol(error, host, way, plainAdvice) {
+    const certificate = explainCertificate(error, host, way);
+    if (certificate !== undefined)
+        return certificate;
+    const peer = host + way;
     const code = errors_errorCode(error) ?? '';
-    if (CERTIFICATE_ERROR.test(code)) {
-        const [problem, advice] = explainCertificate(code);
-        return [`the certificate of ${peer} ${problem} (${code})`, advice, false];
-    }
-    if (TLS_ERROR.test(code) && !TRANSIENT_TLS_ERROR.test(`${code} ${error}`)) {
-        const [what, advice] = /alert/i.test(`${code} ${error}`)
-            ? [`the TLS handshake with ${peer} was refused`, `It may require a client certificate. ${ADDRESS_ADVICE}`]
-            : [`no TLS connection to ${peer} is possible`, plainAdvice];
-        return [`${what} (${code})`, advice, false];
-    }
-    if (!code.startsWith('HPE_'))
+    const http = `what came from ${peer} is not valid HTTP (${code})`;
+    if (code.startsWith('HPE_'))
+        return ['the-answer-is-not-valid-http', http, `Something may be changing the answers. ${CHECK_ADDRESS}`];
+    // OpenSSL's own words are fixed texts.
+    const { reason = /:SSL routines:[^:]*:([\w ]{1,80}):/.exec(String(error))?.[1] } = Object(error);
+    const text = `${code} ${reason ?? error}`;
+    if (!TLS_ERROR.test(code) || PASSING_TLS_ERROR.test(text))
         return undefined;
-    const advice = `Something may alter the answers${isIssued ? '; a token may have been issued' : ''}.`;
-    return [`what came from ${peer} is not valid HTTP (${code})`, `${advice} ${ADDRESS_ADVICE}`, false];
-}
-function explainCertificate(code) {
-    const insecure = INSECURE_WANTED
-        ? ' NODE_TLS_REJECT_UNAUTHORIZED=0 is ignored: anyone in between could read the client secret.'
-        : '';
-    const renew = `Check the clock of the runner; if it is right, the host has to renew it.${insecure}`;
-    if (code.includes('NOT_YET_VALID'))
-        return ['is not valid yet', renew];
-    if (code.includes('EXPIRED'))
-        return ['has expired', renew];
-    if (/ALTNAME|HOSTNAME/.test(code))
-        return ['is for another name', ADDRESS_ADVICE + insecure];
-    if (/^UNSPECIFIED$|TOO_SMALL|TOO_WEAK/.test(code)) {
-        return ['is too weak', `The host has to get one with a stronger key and signature.${insecure}`];
-    }
-    return ['is not trusted', trustAdvice() + insecure];
-}
-/** Looks at what the job has been told to trust before it says what to do. */
-function trustAdvice() {
-    const file = process.env['NODE_EXTRA_CA_CERTS'];
-    const other = 'NODE_USE_SYSTEM_CA=1 needs no file: it uses the certificates of the system.';
-    if (!file) {
-        const what = 'set NODE_EXTRA_CA_CERTS in the env of the job to the PEM file of that authority';
-        return `If a proxy or a server uses a private certificate authority, ${what}. ${other}`;
-    }
-    try {
-        const isPem = /-----BEGIN [A-Z\d ]*CERTIFICATE-----/.test((0,external_node_fs_namespaceObject.readFileSync)(file, 'utf8'));
-        const problem = isPem ? 'lacks the authority that signed it' : 'holds no certificate in PEM format';
-        return `The file in NODE_EXTRA_CA_CERTS ${problem}. ${other}`;
-    }
-    catch (error) {
-        const place = 'in a container, the path is inside it';
-        return `The file in NODE_EXTRA_CA_CERTS can't be read${codeOf(error)}; ${place}. ${other}`;
-    }
+    const shown = reason === undefined ? code : `${code}, ${reason}`;
+    const refused = `the TLS handshake with ${peer} was refused (${shown})`;
+    const client = `It may require a client certificate. ${CHECK_ADDRESS}`;
+    if (/alert/i.test(text))
+        return ['the-tls-handshake-was-refused', refused, client];
+    const advice = OTHER_TLS_ERROR.test(text) ? 'Its TLS is out of date, or that of something in between.' : plainAdvice;
+    return ['no-tls-connection-is-possible', `no TLS connection to ${peer} is possible (${shown})`, advice];
 }
 /** Why there was no connection, or no longer one. */
-function reasonOf(error) {
+function explainError(error, stage) {
     const { syscall, errno, errors } = Object(error);
+    const suffix = codeSuffix(error);
+    const name = stage.startsWith('proxy') ? 'the host name of the proxy' : 'the host name';
+    const unasked = `the name server could not be reached, or refused${suffix}`;
+    if (errors_errorCode(error) === 'ENOTFOUND')
+        return [`${name} was not found${suffix}`, 'the-host-name-was-not-found'];
+    if (syscall === 'getaddrinfo')
+        return [unasked, 'the-name-server-did-not-answer'];
     const reason = (0,external_node_util_namespaceObject.getSystemErrorMap)().get(errno ?? errors?.[0]?.errno)?.[1] ?? 'the connection was cut';
-    return `${syscall === 'getaddrinfo' ? 'the host name was not found' : reason}${codeOf(error)}`;
+    return [`${reason}${stage.endsWith('handshake') ? ' during the TLS handshake' : ''}${suffix}`];
 }
 /** Of an error body only the OAuth fields (RFC 6749, section 5.2), or the web framework's `detail`. */
-function detailsOf({ status, body }, fields, journal) {
+function detailsOf({ status, body }, secrets) {
     // Of an outage a page is what everyone expects. Elsewhere it tells that something else may have answered.
-    if (status < 500 && isPage(body))
+    if (status >= 300 && status < 500 && isPage(body))
         return ', with an HTML page';
-    const texts = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
-    const shown = journal.words(texts.filter((field) => typeof field === 'string').join(': '));
-    return shown === '' ? '' : `: ${shown.replace(/\.$/, '')}`;
+    const fields = parseJsonObject(body);
+    const [error, text] = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
+    const code = typeof error === 'string' ? codeOf(error.trim(), secrets) : '';
+    const words = typeof text === 'string' ? wordsOf(text, secrets) : '';
+    const details = [code, words].filter((part) => part !== '').join(': ');
+    return details === '' ? '' : `: ${details.replace(/\.$/, '')}`;
 }
 /** Where a redirect leads. The rest of the address may hold anything. */
-function redirectTarget(url, location, { host }) {
-    const target = location && URL.canParse(location, url) ? new URL(location, url).hostname : '';
-    return target === '' ? 'an unreadable address' : host(target);
+function redirectTarget(url, location, secrets) {
+    const isReadable = location !== '' && location.length <= 2_000 && URL.canParse(location, url);
+    const host = isReadable ? new URL(location, url).hostname : '';
+    return host === '' ? 'an unreadable address' : hostOf(host, secrets);
 }
 function named(status) {
     return `${status} (${external_node_http_namespaceObject.STATUS_CODES[status]?.toLowerCase() ?? 'an unknown status'})`;
 }
-function codeOf(error) {
+function codeSuffix(error) {
     const code = errors_errorCode(error);
     return code === undefined ? '' : ` (${code})`;
 }
 
-;// CONCATENATED MODULE: ./src/dashboard/answers.ts
+;// CONCATENATED MODULE: ./src/dashboard/retry.ts
 
-/** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
-const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
-/** A string value after the name of its field, even in a truncated body. */
-const STRING_VALUE = /^\s*:\s*("(?:[^"\\]|\\.)+")/;
-/** More tokens than this in one answer are not kept: to revoke them all would take longer than a step has. */
-const TOKENS_LIMIT = 1_000;
-/** A shorter secret is likely to be a part of a token by chance. */
-const SECRET_IN_TOKEN_LENGTH = 8;
-/** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
-/** The last moment that a Date can hold, in milliseconds since the epoch. */
-const LAST_DATE = 8.64e15;
-/** Longer than anyone waits; keeps numbers of any length readable. */
-const LONGEST_WAIT_SECONDS = 999_999_999;
-/**
- * Finds every access token in a body, whether or not it can be used or is even complete. One that holds the client
- * secret is none: it must get neither into the state nor into the outputs.
- */
-function findTokens(body, clientSecret) {
-    const [, ...rests] = body.split('"access_token"');
-    const values = rests.map((rest) => parseJson(STRING_VALUE.exec(rest)?.[1] ?? ''));
-    const tokens = [...values, parseJsonObject(body)?.get('access_token')].filter((token) => typeof token === 'string');
-    // From the end, so that the one that is to be used is not left out.
-    return [...new Set(tokens.reverse())]
-        .filter((token) => token.trim() !== '' && !holdsSecret(token, clientSecret))
-        .slice(0, TOKENS_LIMIT)
-        .reverse();
-}
-/**
- * Reads the access token of a successful answer (RFC 6749, section 5.1). Nothing else in the answer decides whether it
- * can be used, but a type that is named and is another one (section 7.1).
- *
- * @throws Failure that says what is wrong with it
- */
-function readToken({ body }, clientSecret) {
-    const fields = parseJsonObject(body);
-    if (fields === undefined)
-        throw unusable(isPage(body) ? 'is a page' : 'is not a JSON object');
-    const token = fields.get('access_token');
-    if (typeof token !== 'string' || token.trim() === '')
-        throw unusable('holds no access_token');
-    if (holdsSecret(token, clientSecret))
-        throw unusable('holds the client secret in its access_token');
-    if (!PRINTABLE_ASCII.test(token))
-        throw unusable('holds an access_token with characters that no token may have');
-    const type = fields.get('token_type');
-    const isOther = typeof type === 'string' && !/^\s*(?:bearer\s*)?$/i.test(type);
-    if (isOther)
-        throw unusable('holds a token_type other than Bearer');
-    return token;
-}
-/**
- * Reads when a token expires. The Dashboard's clock is in the Date of its answer; the clock of this machine may be
- * wrong.
- *
- * @param requestedAt when it was asked for, in milliseconds since the epoch
- * @returns undefined if the answer does not say, or not in a way that can be read
- */
-function readExpiry(answer, requestedAt) {
-    const expiresIn = parseJsonObject(answer.body)?.get('expires_in');
-    const seconds = typeof expiresIn === 'object' ? Number.NaN : Number.parseFloat(String(expiresIn));
-    if (!(seconds > 0))
-        return undefined;
-    const after = (ms) => Math.min(ms + seconds * 1_000, LAST_DATE);
-    const at = new Date(after(parseDate(answer.headers.date) ?? requestedAt)).toISOString();
-    return { at, hereMs: after(requestedAt) };
-}
-/**
- * Reads the Retry-After of an answer: seconds, or a date (RFC 9110, section 10.2.3), which is reckoned from the
- * answer's own Date, where it has one.
- *
- * @param now by the clock of this machine, in milliseconds since the epoch
- * @returns milliseconds, 0 for a date that has passed; undefined if it is absent or can't be read
- */
-function retryAfterMs(headers, now) {
-    const text = headers['retry-after']?.trim() ?? '';
-    if (/^\d+$/.test(text))
-        return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
-    const date = parseDate(text);
-    return date === undefined ? undefined : Math.max(0, date - (parseDate(headers.date) ?? now));
-}
-/** Whether an answer confirms a revocation: the Dashboard sends an empty body; empty JSON counts too. */
-function isConfirmation({ body }) {
-    return body.trim() === '' || holdsNothing(parseJson(body));
-}
-/** Reads a JSON object into a map, so that no name in it means anything to JavaScript. */
-function parseJsonObject(text) {
-    const value = parseJson(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-        return undefined;
-    return new Map(Object.entries(value));
-}
-/** Whether a body is a page: the API answers with JSON, or with nothing. */
-function isPage(body) {
-    return body.trimStart().startsWith('<');
-}
-function parseJson(text) {
-    try {
-        return JSON.parse(text.replace(/^\ufeff/, ''));
-    }
-    catch {
-        return undefined;
-    }
-}
-function holdsNothing(value) {
-    if (value === null || value === '')
-        return true;
-    return typeof value === 'object' && Object.values(value).every(holdsNothing);
-}
-function holdsSecret(token, clientSecret) {
-    if (token.trim() === clientSecret)
-        return true;
-    return clientSecret.length >= SECRET_IN_TOKEN_LENGTH && token.includes(clientSecret);
-}
-function parseDate(text = '') {
-    if (!HTTP_DATE.test(text))
-        return undefined;
-    // The asctime format names no time zone, and means UTC.
-    const date = Date.parse(/GMT$/.test(text) ? text : `${text} GMT`);
-    return Number.isNaN(date) ? undefined : date;
-}
-function unusable(problem) {
-    return explainUnusable(`the answer to the token request ${problem}`);
-}
 
-;// CONCATENATED MODULE: ./src/dashboard/attempts.ts
-
-/** What has to be left of the budget for another wait, and for the attempt after it. */
-const LAST_WAIT_MS = 500;
-const LAST_ATTEMPT_MS = 500;
+/**
+ * The part of the time left that an attempt may take, so that one that hangs leaves time for another. With the default
+ * of `timeout-seconds`, the first may take a little more than the 60 s after which gateways answer 504.
+ */
+const SHARE = 0.55;
+/** The least that a wait, or an attempt, is worth. */
+const LEAST_MS = 500;
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
-/** A clock that no change of the time of day moves, in milliseconds. */
-function monotonicMs() {
-    // Not performance.now(): Node loads a module of its own for it, at the start of every step.
-    return Number(process.hrtime.bigint()) / 1e6;
-}
 /**
- * Tries until it works, within the budget.
+ * Tries until it works, within the time. The waits between attempts grow from 1 s to 15 s, and each is a random part of
+ * that ("full jitter"), so that jobs that failed together don't come back together. What the server asks for with
+ * Retry-After (RFC 9110, section 10.2.3) is waited for first.
  *
- * An attempt may take half of what is left, so that one that hangs leaves time for another; after one that got no
- * answer, all of it. The waits between them grow from 1 s to 15 s, and each is a random part of that ("full jitter"),
- * so that jobs that failed together don't come back together. What the server asks for with Retry-After (RFC 9110,
- * section 10.2.3) is waited for first.
- *
- * @param attempt does the work once, within a limit in milliseconds; rejects with a Failure that says whether another
- *   attempt may help
- * @throws Failure if it can't work, or not within the budget; a timeout only where no attempt failed for another reason
- * @throws the reason of `stop` if that comes first
+ * @throws RequestError, of several the last that was no timeout; the reason of `stop`
  */
-async function tryWithin({ startedAt, endsAt, stop, advice, onRetry }, attempt) {
-    const msLeft = () => Math.max(0, endsAt - monotonicMs());
-    const total = seconds(endsAt - startedAt);
+async function retry(options, attempt) {
+    const { startedAt, endsAt, stop, givesUpAtStop, onRetry } = options;
+    const msLeft = () => Math.max(0, endsAt() - now());
+    let hasWaitedInVain = false;
     let toReport;
-    let waitedInVain = false;
     for (let attempts = 1;; attempts += 1) {
-        stop.throwIfAborted();
-        let failure;
+        if (givesUpAtStop)
+            stop.throwIfAborted();
         try {
             const leftMs = msLeft();
-            const isLast = waitedInVain || leftMs / 2 <= LAST_WAIT_MS + LAST_ATTEMPT_MS;
-            return await attempt(isLast ? leftMs : leftMs / 2);
+            // After one that was not answered in its time, an attempt gets all the time there is.
+            const isLast = hasWaitedInVain || leftMs * (1 - SHARE) < 2 * LEAST_MS;
+            return await attempt(now() + Math.max(LEAST_MS, isLast ? leftMs : leftMs * SHARE));
         }
         catch (error) {
-            if (!(error instanceof Failure))
+            if (givesUpAtStop)
+                stop.throwIfAborted();
+            if (!(error instanceof RequestError && error.isTransient))
                 throw error;
-            failure = error;
+            const { what, retryAfterMs = 0, timedOut } = error;
+            hasWaitedInVain ||= timedOut === 'answer';
+            if (toReport === undefined || timedOut === undefined)
+                toReport = error;
+            const leftMs = msLeft();
+            const roomMs = leftMs - retryAfterMs - LEAST_MS;
+            const total = inSeconds(Math.max(0, endsAt() - startedAt));
+            if (roomMs < LEAST_MS) {
+                const gaveUp = `gave up after ${attempts} attempt${attempts === 1 ? '' : 's'} within ${total}`;
+                const tooLong = `it asks to wait ${inSeconds(retryAfterMs)}, which leaves no time for another attempt`;
+                if (stop.aborted)
+                    throw toReport.with('the runner told this step to stop', '');
+                throw toReport.with(retryAfterMs === 0 ? gaveUp : tooLong, options.advice);
+            }
+            const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
+            const waitMs = retryAfterMs + Math.random() * backoffMs;
+            const when = waitMs < 50 ? 'now' : `in ${(waitMs / 1_000).toFixed(1)} s`;
+            onRetry(`Attempt ${attempts} failed: ${what}. Retrying ${when} (${inSeconds(leftMs)} of ${total} left).`);
+            await sleep(waitMs, stop);
         }
-        stop.throwIfAborted();
-        const { what, transient, retryAfterMs = 0, timedOut } = failure.explanation;
-        if (!transient)
-            throw failure;
-        waitedInVain ||= timedOut === 'answer';
-        if (toReport === undefined || timedOut === undefined)
-            toReport = failure;
-        const leftMs = msLeft();
-        const roomMs = leftMs - retryAfterMs - LAST_ATTEMPT_MS;
-        if (roomMs < LAST_WAIT_MS) {
-            const why = retryAfterMs > 0
-                ? `it asks to wait ${seconds(retryAfterMs)}, which leaves no time for another attempt`
-                : `gave up after ${attempts} attempt${attempts === 1 ? '' : 's'} within ${total}`;
-            const { explanation } = toReport;
-            const said = { what: `${explanation.what}; ${why}`, advice: `${explanation.advice} ${advice}`.trim() };
-            throw new Failure({ ...explanation, ...said, cause: toReport });
-        }
-        const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
-        const waitMs = retryAfterMs + Math.random() * backoffMs;
-        const when = `in ${(waitMs / 1_000).toFixed(1)} s (${seconds(leftMs)} of ${total} left)`;
-        onRetry(`Attempt ${attempts} failed: ${what}. Retrying ${when}.`);
-        await sleep(waitMs, stop);
     }
 }
 /** Ends early, and not with an error, when the signal comes. */
@@ -1622,7 +1834,7 @@ function sleep(ms, signal) {
         signal.addEventListener('abort', done);
     });
 }
-function seconds(ms) {
+function inSeconds(ms) {
     return `${Math.round(ms / 1_000)} s`;
 }
 
@@ -1635,129 +1847,89 @@ function seconds(ms) {
 // Both end in a slash: without it the answer is 404.
 const TOKEN_PATH = '/developer/v1/o/token/';
 const REVOKE_PATH = '/developer/v1/o/revoke_token/';
-/** The time for a revocation once the budget is spent, and after a signal, which ends it earlier. */
+/** What a revocation gets at least, and what is kept for one when the runner tells the step to stop. */
 const LEAST_REVOCATION_MS = 700;
-const LAST_REVOCATION_MS = 6_000;
-/**
- * Starts the budget of a step.
- *
- * @returns the two endpoints that this action knows, for one pair of credentials
- * @throws StepError if the proxy variable can't be read
- */
-function createDashboardClient({ apiUrl, clientId, timeoutSeconds }, clientSecret, shutdown, journal) {
-    const proxy = takeProxy(apiUrl);
-    for (const secret of proxy?.secrets ?? [])
-        journal.hide(secret);
-    const startedAt = monotonicMs();
-    const budget = { startedAt, endsAt: startedAt + timeoutSeconds * 1_000, onRetry: journal.info };
-    function post(path, fields, limits) {
+const LAST_REVOCATION_MS = 2_000;
+/** A shorter secret is likely to be a part of a token by chance. */
+const SECRET_IN_TOKEN_LENGTH = 8;
+/** Starts the time of a step, and gives the two endpoints that this action knows, for one pair of credentials. */
+function createDashboardClient({ apiUrl, clientId, timeoutSeconds }, clientSecret, proxy, cancellation, logger) {
+    const { stop, over } = cancellation;
+    const startedAt = now();
+    const endsAt = startedAt + timeoutSeconds * 1_000;
+    const retries = { stop, onRetry: logger.info };
+    const odd = Object.entries({ 'client-id': clientId, 'client-secret': clientSecret })
+        .filter(([, value]) => !/^[A-Za-z\d]*$/.test(value))
+        .map(([name]) => name);
+    const context = { apiUrl, proxy, oddInputs: odd, logger };
+    let isInDoubt = false;
+    async function post(path, fields, limits) {
+        const sentAt = now();
         const form = { ...fields, client_id: clientId, client_secret: clientSecret };
-        return postForm(apiUrl + path, form, { proxy, ...limits });
+        const response = await postForm(apiUrl + path, form, { proxy, stop, ...limits });
+        logger.debug(explain_describe(response, now() - sentAt, logger));
+        return response;
     }
-    function requireSuccess(path, answer) {
-        if (!isSuccess(answer))
-            throw explain(answer, { url: apiUrl + path, proxy, clientSecret, journal });
+    function holdsSecret(token) {
+        if (clientSecret.length < SECRET_IN_TOKEN_LENGTH)
+            return token.trim() === clientSecret;
+        return token.includes(clientSecret);
     }
     return {
+        /** Whether a request was sent that may have issued a token which nobody knows: no answer came, or a gateway's. */
+        isInDoubt: () => isInDoubt,
         /**
-         * Requests an access token by the client credentials grant (RFC 6749, section 4.4).
+         * Requests an access token by the client credentials grant (RFC 6749, section 4.4). The first that comes is the only
+         * one, and must not be lost from then on.
          *
-         * @param onReceived told of all tokens in an answer the moment that it has come, before it is known whether one can
-         *   be used: from then on they must not be lost. What it throws ends the request.
-         * @throws Failure, the reason of the shutdown, or what `onReceived` throws
+         * @param onToken given the token, when it expires, and whether it may be saved, before it is known if it can be used
+         * @throws RequestError if it can't, or if there is none; the reason of `stop`; what `onToken` throws
          */
-        requestToken(onReceived) {
+        async requestToken(onToken) {
             const advice = 'Run the job again later, or raise timeout-seconds.';
-            return tryWithin({ ...budget, stop: shutdown.begun, advice }, async (limitMs) => {
+            const options = { ...retries, startedAt, endsAt: () => endsAt, givesUpAtStop: true, advice };
+            await retry(options, async (attemptEndsAt) => {
                 const requestedAt = Date.now();
-                const limits = { limitMs, stop: shutdown.begun, signal: shutdown.lastAnswer };
-                const answer = await post(TOKEN_PATH, { grant_type: 'client_credentials' }, limits);
-                const expiry = readExpiry(answer, requestedAt);
-                const tokens = findTokens(answer.body, clientSecret);
-                if (tokens.length > 0)
-                    onReceived(tokens, expiry);
-                requireSuccess(TOKEN_PATH, answer);
-                return { token: readToken(answer, clientSecret), expiry };
+                const endsAtStop = (isSent) => (isSent ? over() - LAST_REVOCATION_MS : now());
+                const form = { grant_type: 'client_credentials' };
+                const response = await post(TOKEN_PATH, form, { endsAt: attemptEndsAt, endsAtStop });
+                const token = findToken(response);
+                if (token === undefined) {
+                    isInDoubt ||= leavesDoubt(response);
+                    if (!isSuccess(response))
+                        throw explain(response, { ...context, path: TOKEN_PATH });
+                    throw explainUnusable(response, whyUnusable(response, token) ?? '', logger);
+                }
+                // One that holds the secret must get neither into the state nor into the outputs.
+                const isSecret = holdsSecret(token);
+                onToken(token, readExpiry(response, requestedAt), !isSecret);
+                if (isSecret)
+                    throw explainUnusable(response, 'holds the client secret in its access_token', logger);
+                // Behind its token an answer may have broken off. If it can't be used, no other is asked for.
+                const isGood = isSuccess({ ...response, problem: undefined });
+                const reason = isGood ? whyUnusable(response, token) : undefined;
+                if (reason !== undefined)
+                    throw explainUnusable(response, reason, logger);
+                if (!isGood)
+                    throw explain(response, { ...context, path: TOKEN_PATH }).with('an access token came with it', '');
             });
         },
-        /**
-         * Revokes access tokens (RFC 7009), all at once, so that none waits for another. One that has expired, or was
-         * revoked before, is no failure. Never rejects.
-         *
-         * @param atMostMs less than the budget, in milliseconds
-         * @returns those that were revoked, and a Failure or the reason of the shutdown if one was not
-         */
-        async revoke(tokens, atMostMs = Number.POSITIVE_INFINITY) {
-            const now = monotonicMs();
-            const endsAt = shutdown.begun.aborted
-                ? now + LAST_REVOCATION_MS
-                : Math.max(now + LEAST_REVOCATION_MS, Math.min(budget.endsAt, now + atMostMs));
-            const advice = atMostMs === Number.POSITIVE_INFINITY ? 'Raise timeout-seconds to keep trying for longer.' : '';
-            const patience = { ...budget, startedAt: now, endsAt, stop: shutdown.over, advice };
-            const revokeToken = (token) => tryWithin(patience, async (limitMs) => {
-                const limits = { limitMs, stop: shutdown.over, signal: shutdown.over };
-                const answer = await post(REVOKE_PATH, { token }, limits);
-                requireSuccess(REVOKE_PATH, answer);
-                if (!isConfirmation(answer))
-                    throw explainUnusable('the revocation was answered, but not confirmed');
-                return token;
+        /** Revokes an access token (RFC 7009), once more if need be, in the time of the step. @throws RequestError */
+        async revoke(token, atLeastMs = LEAST_REVOCATION_MS, atMostMs) {
+            const since = now();
+            const inTime = () => Math.max(since + atLeastMs, Math.min(endsAt, since + (atMostMs ?? Number.POSITIVE_INFINITY)));
+            const end = () => (stop.aborted ? Math.max(since + LEAST_REVOCATION_MS, over()) : inTime());
+            const times = { startedAt: since, endsAt: end };
+            const advice = atMostMs === undefined ? 'Raise timeout-seconds to keep trying for longer.' : '';
+            await retry({ ...retries, ...times, givesUpAtStop: false, advice }, async (attemptEndsAt) => {
+                const response = await post(REVOKE_PATH, { token }, { endsAt: attemptEndsAt, endsAtStop: over });
+                if (!isSuccess(response))
+                    throw explain(response, { ...context, path: REVOKE_PATH });
+                if (!isConfirmation(response))
+                    throw explainUnconfirmed(response);
             });
-            const ends = await Promise.allSettled(tokens.map(revokeToken));
-            return {
-                revoked: ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : [])),
-                failure: ends.find((end) => end.status === 'rejected')?.reason,
-            };
         },
     };
-}
-
-;// CONCATENATED MODULE: external "node:crypto"
-const external_node_crypto_namespaceObject = require("node:crypto");
-;// CONCATENATED MODULE: ./src/shared/text.ts
-/** Longest piece of a text from elsewhere that a message may carry, in characters. */
-const TEXT_LIMIT = 200;
-/** A word as error messages have them, with the punctuation around it, or a number. A longer one could carry more. */
-const WORD = /^(?=.{1,24}$)["'(]*(?:(?:[A-Za-z][a-z]+|[aAI])(?:[-_'][a-z]+)*|[A-Z]{2,5}|\d{1,6})["').,:;!?]*$/;
-/** Takes secrets out of a text of our own, in which they can only stand as they are. */
-function redact(text, secrets) {
-    // The longest first: one secret may be a part of another.
-    return [...secrets]
-        .sort((a, b) => b.length - a.length)
-        .reduce((redacted, secret) => redacted.replaceAll(secret, '***'), text);
-}
-/**
- * What may be shown of a text from elsewhere (a server, a library): its words, on one line. What is no word becomes
- * `…`. A secret that comes back in some encoding is no word, whatever the encoding, and neither is a command for the
- * runner; so none of them has to be known here.
- */
-function wordsOf(text, secrets) {
-    return (redact(text.trim(), secrets)
-        .split(/\s+/)
-        .map((run) => (WORD.test(run) && !isPartOf(run, secrets) ? run : '…'))
-        .join(' ')
-        // What is spelled out letter by letter, or as numbers, is no run of words.
-        .replace(/(?:\W*\b(?:\d+|\w{1,2})\b){3,}/g, ' …')
-        .replace(/…(?:\W*…)+/g, '…')
-        .slice(0, TEXT_LIMIT)
-        .trim()
-        .replace(/^…$/, ''));
-}
-/** What may be shown of the name of a host from elsewhere, or of its IPv4 address. */
-function hostOf(host, secrets) {
-    if (/^(?:\d+\.){3}\d+$/.test(host))
-        return host;
-    return wordsOf(host.replaceAll('.', ' '), secrets).replaceAll(' ', '.') || '…';
-}
-/** Whether a run of characters is a part of a secret, or holds one, by its letters and digits. */
-function isPartOf(run, secrets) {
-    const lettersOf = (text) => text.replace(/[^a-z0-9]/gi, '').toLowerCase();
-    const letters = lettersOf(run);
-    // Two letters, such as those of "is", are a part of nearly every secret.
-    if (letters.length < 3)
-        return false;
-    return [...secrets]
-        .map(lettersOf)
-        .some((secret) => secret.includes(letters) || (secret.length > 2 && letters.includes(secret)));
 }
 
 ;// CONCATENATED MODULE: external "os"
@@ -1784,7 +1956,7 @@ function utils_toCommandValue(input) {
  * @returns The command properties to send with the actual annotation command
  * See IssueCommandProperties: https://github.com/actions/runner/blob/main/src/Runner.Worker/ActionCommandManager.cs#L646
  */
-function toCommandProperties(annotationProperties) {
+function utils_toCommandProperties(annotationProperties) {
     if (!Object.keys(annotationProperties).length) {
         return {};
     }
@@ -1834,12 +2006,12 @@ function toCommandProperties(annotationProperties) {
  * This is an internal utility function that powers the public API functions
  * such as setSecret, warning, error, and exportVariable.
  */
-function issueCommand(command, properties, message) {
+function command_issueCommand(command, properties, message) {
     const cmd = new Command(command, properties, message);
     process.stdout.write(cmd.toString() + external_os_namespaceObject.EOL);
 }
-function issue(name, message = '') {
-    issueCommand(name, {}, message);
+function command_issue(name, message = '') {
+    command_issueCommand(name, {}, message);
 }
 const CMD_STRING = '::';
 class Command {
@@ -1929,113 +2101,919 @@ function file_command_prepareKeyValueMessage(key, value) {
     return `${key}<<${delimiter}${os.EOL}${convertedValue}${os.EOL}${delimiter}`;
 }
 //# sourceMappingURL=file-command.js.map
-;// CONCATENATED MODULE: ./src/runner/files.ts
-// The two modules of @actions/core that talk to the runner, and not its index: that also loads the job summary, OIDC
-// and the running of other programs, which every step would pay for at its start (docs/performance.md). It also prints
-// a value as a command where the runner's file is missing: a token must not be printed.
+;// CONCATENATED MODULE: external "path"
+const external_path_namespaceObject = require("path");
+;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/auth.js
+var auth_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+class BasicCredentialHandler {
+    constructor(username, password) {
+        this.username = username;
+        this.password = password;
+    }
+    prepareRequest(options) {
+        if (!options.headers) {
+            throw Error('The request has no headers');
+        }
+        options.headers['Authorization'] = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString('base64')}`;
+    }
+    // This handler cannot handle 401
+    canHandleAuthentication() {
+        return false;
+    }
+    handleAuthentication() {
+        return auth_awaiter(this, void 0, void 0, function* () {
+            throw new Error('not implemented');
+        });
+    }
+}
+class auth_BearerCredentialHandler {
+    constructor(token) {
+        this.token = token;
+    }
+    // currently implements pre-authorization
+    // TODO: support preAuth = false where it hooks on 401
+    prepareRequest(options) {
+        if (!options.headers) {
+            throw Error('The request has no headers');
+        }
+        options.headers['Authorization'] = `Bearer ${this.token}`;
+    }
+    // This handler cannot handle 401
+    canHandleAuthentication() {
+        return false;
+    }
+    handleAuthentication() {
+        return auth_awaiter(this, void 0, void 0, function* () {
+            throw new Error('not implemented');
+        });
+    }
+}
+class PersonalAccessTokenCredentialHandler {
+    constructor(token) {
+        this.token = token;
+    }
+    // currently implements pre-authorization
+    // TODO: support preAuth = false where it hooks on 401
+    prepareRequest(options) {
+        if (!options.headers) {
+            throw Error('The request has no headers');
+        }
+        options.headers['Authorization'] = `Basic ${Buffer.from(`PAT:${this.token}`).toString('base64')}`;
+    }
+    // This handler cannot handle 401
+    canHandleAuthentication() {
+        return false;
+    }
+    handleAuthentication() {
+        return auth_awaiter(this, void 0, void 0, function* () {
+            throw new Error('not implemented');
+        });
+    }
+}
+//# sourceMappingURL=auth.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/oidc-utils.js
+var oidc_utils_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
 
 
 
+class oidc_utils_OidcClient {
+    static createHttpClient(allowRetry = true, maxRetry = 10) {
+        const requestOptions = {
+            allowRetries: allowRetry,
+            maxRetries: maxRetry
+        };
+        return new HttpClient('actions/oidc-client', [new BearerCredentialHandler(oidc_utils_OidcClient.getRequestToken())], requestOptions);
+    }
+    static getRequestToken() {
+        const token = process.env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'];
+        if (!token) {
+            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_TOKEN env variable');
+        }
+        return token;
+    }
+    static getIDTokenUrl() {
+        const runtimeUrl = process.env['ACTIONS_ID_TOKEN_REQUEST_URL'];
+        if (!runtimeUrl) {
+            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_URL env variable');
+        }
+        return runtimeUrl;
+    }
+    static getCall(id_token_url) {
+        return oidc_utils_awaiter(this, void 0, void 0, function* () {
+            var _a;
+            const httpclient = oidc_utils_OidcClient.createHttpClient();
+            const res = yield httpclient
+                .getJson(id_token_url)
+                .catch(error => {
+                throw new Error(`Failed to get ID Token. \n 
+        Error Code : ${error.statusCode}\n 
+        Error Message: ${error.message}`);
+            });
+            const id_token = (_a = res.result) === null || _a === void 0 ? void 0 : _a.value;
+            if (!id_token) {
+                throw new Error('Response json body do not have ID Token field');
+            }
+            return id_token;
+        });
+    }
+    static getIDToken(audience) {
+        return oidc_utils_awaiter(this, void 0, void 0, function* () {
+            try {
+                // New ID Token is requested from action service
+                let id_token_url = oidc_utils_OidcClient.getIDTokenUrl();
+                if (audience) {
+                    const encodedAudience = encodeURIComponent(audience);
+                    id_token_url = `${id_token_url}&audience=${encodedAudience}`;
+                }
+                debug(`ID token url is ${id_token_url}`);
+                const id_token = yield oidc_utils_OidcClient.getCall(id_token_url);
+                setSecret(id_token);
+                return id_token;
+            }
+            catch (error) {
+                throw new Error(`Error message: ${error.message}`);
+            }
+        });
+    }
+}
+//# sourceMappingURL=oidc-utils.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/summary.js
+var summary_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+const { access, appendFile, writeFile } = external_fs_namespaceObject.promises;
+const SUMMARY_ENV_VAR = 'GITHUB_STEP_SUMMARY';
+const SUMMARY_DOCS_URL = 'https://docs.github.com/actions/using-workflows/workflow-commands-for-github-actions#adding-a-job-summary';
+class Summary {
+    constructor() {
+        this._buffer = '';
+    }
+    /**
+     * Finds the summary file path from the environment, rejects if env var is not found or file does not exist
+     * Also checks r/w permissions.
+     *
+     * @returns step summary file path
+     */
+    filePath() {
+        return summary_awaiter(this, void 0, void 0, function* () {
+            if (this._filePath) {
+                return this._filePath;
+            }
+            const pathFromEnv = process.env[SUMMARY_ENV_VAR];
+            if (!pathFromEnv) {
+                throw new Error(`Unable to find environment variable for $${SUMMARY_ENV_VAR}. Check if your runtime environment supports job summaries.`);
+            }
+            try {
+                yield access(pathFromEnv, external_fs_namespaceObject.constants.R_OK | external_fs_namespaceObject.constants.W_OK);
+            }
+            catch (_a) {
+                throw new Error(`Unable to access summary file: '${pathFromEnv}'. Check if the file has correct read/write permissions.`);
+            }
+            this._filePath = pathFromEnv;
+            return this._filePath;
+        });
+    }
+    /**
+     * Wraps content in an HTML tag, adding any HTML attributes
+     *
+     * @param {string} tag HTML tag to wrap
+     * @param {string | null} content content within the tag
+     * @param {[attribute: string]: string} attrs key-value list of HTML attributes to add
+     *
+     * @returns {string} content wrapped in HTML element
+     */
+    wrap(tag, content, attrs = {}) {
+        const htmlAttrs = Object.entries(attrs)
+            .map(([key, value]) => ` ${key}="${value}"`)
+            .join('');
+        if (!content) {
+            return `<${tag}${htmlAttrs}>`;
+        }
+        return `<${tag}${htmlAttrs}>${content}</${tag}>`;
+    }
+    /**
+     * Writes text in the buffer to the summary buffer file and empties buffer. Will append by default.
+     *
+     * @param {SummaryWriteOptions} [options] (optional) options for write operation
+     *
+     * @returns {Promise<Summary>} summary instance
+     */
+    write(options) {
+        return summary_awaiter(this, void 0, void 0, function* () {
+            const overwrite = !!(options === null || options === void 0 ? void 0 : options.overwrite);
+            const filePath = yield this.filePath();
+            const writeFunc = overwrite ? writeFile : appendFile;
+            yield writeFunc(filePath, this._buffer, { encoding: 'utf8' });
+            return this.emptyBuffer();
+        });
+    }
+    /**
+     * Clears the summary buffer and wipes the summary file
+     *
+     * @returns {Summary} summary instance
+     */
+    clear() {
+        return summary_awaiter(this, void 0, void 0, function* () {
+            return this.emptyBuffer().write({ overwrite: true });
+        });
+    }
+    /**
+     * Returns the current summary buffer as a string
+     *
+     * @returns {string} string of summary buffer
+     */
+    stringify() {
+        return this._buffer;
+    }
+    /**
+     * If the summary buffer is empty
+     *
+     * @returns {boolen} true if the buffer is empty
+     */
+    isEmptyBuffer() {
+        return this._buffer.length === 0;
+    }
+    /**
+     * Resets the summary buffer without writing to summary file
+     *
+     * @returns {Summary} summary instance
+     */
+    emptyBuffer() {
+        this._buffer = '';
+        return this;
+    }
+    /**
+     * Adds raw text to the summary buffer
+     *
+     * @param {string} text content to add
+     * @param {boolean} [addEOL=false] (optional) append an EOL to the raw text (default: false)
+     *
+     * @returns {Summary} summary instance
+     */
+    addRaw(text, addEOL = false) {
+        this._buffer += text;
+        return addEOL ? this.addEOL() : this;
+    }
+    /**
+     * Adds the operating system-specific end-of-line marker to the buffer
+     *
+     * @returns {Summary} summary instance
+     */
+    addEOL() {
+        return this.addRaw(external_os_namespaceObject.EOL);
+    }
+    /**
+     * Adds an HTML codeblock to the summary buffer
+     *
+     * @param {string} code content to render within fenced code block
+     * @param {string} lang (optional) language to syntax highlight code
+     *
+     * @returns {Summary} summary instance
+     */
+    addCodeBlock(code, lang) {
+        const attrs = Object.assign({}, (lang && { lang }));
+        const element = this.wrap('pre', this.wrap('code', code), attrs);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML list to the summary buffer
+     *
+     * @param {string[]} items list of items to render
+     * @param {boolean} [ordered=false] (optional) if the rendered list should be ordered or not (default: false)
+     *
+     * @returns {Summary} summary instance
+     */
+    addList(items, ordered = false) {
+        const tag = ordered ? 'ol' : 'ul';
+        const listItems = items.map(item => this.wrap('li', item)).join('');
+        const element = this.wrap(tag, listItems);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML table to the summary buffer
+     *
+     * @param {SummaryTableCell[]} rows table rows
+     *
+     * @returns {Summary} summary instance
+     */
+    addTable(rows) {
+        const tableBody = rows
+            .map(row => {
+            const cells = row
+                .map(cell => {
+                if (typeof cell === 'string') {
+                    return this.wrap('td', cell);
+                }
+                const { header, data, colspan, rowspan } = cell;
+                const tag = header ? 'th' : 'td';
+                const attrs = Object.assign(Object.assign({}, (colspan && { colspan })), (rowspan && { rowspan }));
+                return this.wrap(tag, data, attrs);
+            })
+                .join('');
+            return this.wrap('tr', cells);
+        })
+            .join('');
+        const element = this.wrap('table', tableBody);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds a collapsable HTML details element to the summary buffer
+     *
+     * @param {string} label text for the closed state
+     * @param {string} content collapsable content
+     *
+     * @returns {Summary} summary instance
+     */
+    addDetails(label, content) {
+        const element = this.wrap('details', this.wrap('summary', label) + content);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML image tag to the summary buffer
+     *
+     * @param {string} src path to the image you to embed
+     * @param {string} alt text description of the image
+     * @param {SummaryImageOptions} options (optional) addition image attributes
+     *
+     * @returns {Summary} summary instance
+     */
+    addImage(src, alt, options) {
+        const { width, height } = options || {};
+        const attrs = Object.assign(Object.assign({}, (width && { width })), (height && { height }));
+        const element = this.wrap('img', null, Object.assign({ src, alt }, attrs));
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML section heading element
+     *
+     * @param {string} text heading text
+     * @param {number | string} [level=1] (optional) the heading level, default: 1
+     *
+     * @returns {Summary} summary instance
+     */
+    addHeading(text, level) {
+        const tag = `h${level}`;
+        const allowedTag = ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'].includes(tag)
+            ? tag
+            : 'h1';
+        const element = this.wrap(allowedTag, text);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML thematic break (<hr>) to the summary buffer
+     *
+     * @returns {Summary} summary instance
+     */
+    addSeparator() {
+        const element = this.wrap('hr', null);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML line break (<br>) to the summary buffer
+     *
+     * @returns {Summary} summary instance
+     */
+    addBreak() {
+        const element = this.wrap('br', null);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML blockquote to the summary buffer
+     *
+     * @param {string} text quote text
+     * @param {string} cite (optional) citation url
+     *
+     * @returns {Summary} summary instance
+     */
+    addQuote(text, cite) {
+        const attrs = Object.assign({}, (cite && { cite }));
+        const element = this.wrap('blockquote', text, attrs);
+        return this.addRaw(element).addEOL();
+    }
+    /**
+     * Adds an HTML anchor tag to the summary buffer
+     *
+     * @param {string} text link text/content
+     * @param {string} href hyperlink
+     *
+     * @returns {Summary} summary instance
+     */
+    addLink(text, href) {
+        const element = this.wrap('a', text, { href });
+        return this.addRaw(element).addEOL();
+    }
+}
+const _summary = new Summary();
+/**
+ * @deprecated use `core.summary`
+ */
+const markdownSummary = (/* unused pure expression or super */ null && (_summary));
+const summary = (/* unused pure expression or super */ null && (_summary));
+//# sourceMappingURL=summary.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/path-utils.js
 
 /**
- * Leaves values for the runner to read when the step has ended: as state for the post step, or as outputs for later
- * steps. All of them are written, or none.
+ * toPosixPath converts the given path to the posix form. On Windows, \\ will be
+ * replaced with /.
  *
- * @throws StepError if the runner's file can't be written
+ * @param pth. Path to transform.
+ * @return string Posix path.
  */
-function files_append(file, values) {
-    const lines = Object.entries(values).map(([name, value]) => prepareKeyValueMessage(name, value));
-    const path = process.env[`GITHUB_${file}`] ?? '';
-    let length;
-    try {
-        length = statSync(path, { throwIfNoEntry: false })?.size;
-        issueFileCommand(file, lines.join('\n'));
-    }
-    catch (cause) {
-        try {
-            // On a full disk a part may have been written, which the runner could not read.
-            truncateSync(path, length);
-        }
-        catch {
-            // Truncating may fail too; the error is reported anyway.
-        }
-        const reason = errorCode(cause) ?? `no file in GITHUB_${file}`;
-        throw new StepError(`The runner's ${file.toLowerCase()} file can't be written (${reason}): make sure that the runner's temp folder ` +
-            'exists, is writable and has space left.', { cause });
-    }
+function toPosixPath(pth) {
+    return pth.replace(/[\\]/g, '/');
 }
-/** Gives the runner a command: to mask a value in all that is printed from now on, or to show a message. */
-function command(name, text) {
-    issueCommand(name, {}, text);
-}
-
-;// CONCATENATED MODULE: ./src/runner/log.ts
-
-
-
-const secrets = new Set();
 /**
- * Masks a value in the log of this and every later step, and keeps it out of everything that this step prints itself.
- * `::add-mask::` is the only line that ever holds it.
+ * toWin32Path converts the given path to the win32 form. On Linux, / will be
+ * replaced with \\.
+ *
+ * @param pth. Path to transform.
+ * @return string Win32 path.
  */
-function log_mask(secret) {
+function toWin32Path(pth) {
+    return pth.replace(/[/]/g, '\\');
+}
+/**
+ * toPlatformPath converts the given path to a platform-specific path. It does
+ * this by replacing instances of / and \ with the platform-specific path
+ * separator.
+ *
+ * @param pth The path to platformize.
+ * @return string The platform-specific path.
+ */
+function toPlatformPath(pth) {
+    return pth.replace(/[/\\]/g, path.sep);
+}
+//# sourceMappingURL=path-utils.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/platform.js
+var platform_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+const getWindowsInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
+    const { stdout: version } = yield exec.getExecOutput('powershell -command "(Get-CimInstance -ClassName Win32_OperatingSystem).Version"', undefined, {
+        silent: true
+    });
+    const { stdout: name } = yield exec.getExecOutput('powershell -command "(Get-CimInstance -ClassName Win32_OperatingSystem).Caption"', undefined, {
+        silent: true
+    });
+    return {
+        name: name.trim(),
+        version: version.trim()
+    };
+});
+const getMacOsInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
+    var _a, _b, _c, _d;
+    const { stdout } = yield exec.getExecOutput('sw_vers', undefined, {
+        silent: true
+    });
+    const version = (_b = (_a = stdout.match(/ProductVersion:\s*(.+)/)) === null || _a === void 0 ? void 0 : _a[1]) !== null && _b !== void 0 ? _b : '';
+    const name = (_d = (_c = stdout.match(/ProductName:\s*(.+)/)) === null || _c === void 0 ? void 0 : _c[1]) !== null && _d !== void 0 ? _d : '';
+    return {
+        name,
+        version
+    };
+});
+const getLinuxInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
+    const { stdout } = yield exec.getExecOutput('lsb_release', ['-i', '-r', '-s'], {
+        silent: true
+    });
+    const [name, version] = stdout.trim().split('\n');
+    return {
+        name,
+        version
+    };
+});
+const platform = external_os_namespaceObject.platform();
+const arch = external_os_namespaceObject.arch();
+const isWindows = platform === 'win32';
+const isMacOS = platform === 'darwin';
+const isLinux = platform === 'linux';
+function getDetails() {
+    return platform_awaiter(this, void 0, void 0, function* () {
+        return Object.assign(Object.assign({}, (yield (isWindows
+            ? getWindowsInfo()
+            : isMacOS
+                ? getMacOsInfo()
+                : getLinuxInfo()))), { platform,
+            arch,
+            isWindows,
+            isMacOS,
+            isLinux });
+    });
+}
+//# sourceMappingURL=platform.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/core.js
+var core_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+
+
+
+
+/**
+ * The code to exit an action
+ */
+var ExitCode;
+(function (ExitCode) {
+    /**
+     * A code indicating that the action was successful
+     */
+    ExitCode[ExitCode["Success"] = 0] = "Success";
+    /**
+     * A code indicating that the action was a failure
+     */
+    ExitCode[ExitCode["Failure"] = 1] = "Failure";
+})(ExitCode || (ExitCode = {}));
+//-----------------------------------------------------------------------
+// Variables
+//-----------------------------------------------------------------------
+/**
+ * Sets env variable for this action and future actions in the job
+ * @param name the name of the variable to set
+ * @param val the value of the variable. Non-string values will be converted to a string via JSON.stringify
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+function exportVariable(name, val) {
+    const convertedVal = toCommandValue(val);
+    process.env[name] = convertedVal;
+    const filePath = process.env['GITHUB_ENV'] || '';
+    if (filePath) {
+        return issueFileCommand('ENV', prepareKeyValueMessage(name, val));
+    }
+    issueCommand('set-env', { name }, convertedVal);
+}
+/**
+ * Registers a secret which will get masked from logs
+ *
+ * @param secret - Value of the secret to be masked
+ * @remarks
+ * This function instructs the Actions runner to mask the specified value in any
+ * logs produced during the workflow run. Once registered, the secret value will
+ * be replaced with asterisks (***) whenever it appears in console output, logs,
+ * or error messages.
+ *
+ * This is useful for protecting sensitive information such as:
+ * - API keys
+ * - Access tokens
+ * - Authentication credentials
+ * - URL parameters containing signatures (SAS tokens)
+ *
+ * Note that masking only affects future logs; any previous appearances of the
+ * secret in logs before calling this function will remain unmasked.
+ *
+ * @example
+ * ```typescript
+ * // Register an API token as a secret
+ * const apiToken = "abc123xyz456";
+ * setSecret(apiToken);
+ *
+ * // Now any logs containing this value will show *** instead
+ * console.log(`Using token: ${apiToken}`); // Outputs: "Using token: ***"
+ * ```
+ */
+function core_setSecret(secret) {
+    command_issueCommand('add-mask', {}, secret);
+}
+/**
+ * Prepends inputPath to the PATH (for this action and future actions)
+ * @param inputPath
+ */
+function addPath(inputPath) {
+    const filePath = process.env['GITHUB_PATH'] || '';
+    if (filePath) {
+        issueFileCommand('PATH', inputPath);
+    }
+    else {
+        issueCommand('add-path', {}, inputPath);
+    }
+    process.env['PATH'] = `${inputPath}${path.delimiter}${process.env['PATH']}`;
+}
+/**
+ * Gets the value of an input.
+ * Unless trimWhitespace is set to false in InputOptions, the value is also trimmed.
+ * Returns an empty string if the value is not defined.
+ *
+ * @param     name     name of the input to get
+ * @param     options  optional. See InputOptions.
+ * @returns   string
+ */
+function getInput(name, options) {
+    const val = process.env[`INPUT_${name.replace(/ /g, '_').toUpperCase()}`] || '';
+    if (options && options.required && !val) {
+        throw new Error(`Input required and not supplied: ${name}`);
+    }
+    if (options && options.trimWhitespace === false) {
+        return val;
+    }
+    return val.trim();
+}
+/**
+ * Gets the values of an multiline input.  Each value is also trimmed.
+ *
+ * @param     name     name of the input to get
+ * @param     options  optional. See InputOptions.
+ * @returns   string[]
+ *
+ */
+function getMultilineInput(name, options) {
+    const inputs = getInput(name, options)
+        .split('\n')
+        .filter(x => x !== '');
+    if (options && options.trimWhitespace === false) {
+        return inputs;
+    }
+    return inputs.map(input => input.trim());
+}
+/**
+ * Gets the input value of the boolean type in the YAML 1.2 "core schema" specification.
+ * Support boolean input list: `true | True | TRUE | false | False | FALSE` .
+ * The return value is also in boolean type.
+ * ref: https://yaml.org/spec/1.2/spec.html#id2804923
+ *
+ * @param     name     name of the input to get
+ * @param     options  optional. See InputOptions.
+ * @returns   boolean
+ */
+function getBooleanInput(name, options) {
+    const trueValue = ['true', 'True', 'TRUE'];
+    const falseValue = ['false', 'False', 'FALSE'];
+    const val = getInput(name, options);
+    if (trueValue.includes(val))
+        return true;
+    if (falseValue.includes(val))
+        return false;
+    throw new TypeError(`Input does not meet YAML 1.2 "Core Schema" specification: ${name}\n` +
+        `Support boolean input list: \`true | True | TRUE | false | False | FALSE\``);
+}
+/**
+ * Sets the value of an output.
+ *
+ * @param     name     name of the output to set
+ * @param     value    value to store. Non-string values will be converted to a string via JSON.stringify
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+function core_setOutput(name, value) {
+    const filePath = process.env['GITHUB_OUTPUT'] || '';
+    if (filePath) {
+        return issueFileCommand('OUTPUT', prepareKeyValueMessage(name, value));
+    }
+    process.stdout.write(os.EOL);
+    issueCommand('set-output', { name }, toCommandValue(value));
+}
+/**
+ * Enables or disables the echoing of commands into stdout for the rest of the step.
+ * Echoing is disabled by default if ACTIONS_STEP_DEBUG is not set.
+ *
+ */
+function setCommandEcho(enabled) {
+    issue('echo', enabled ? 'on' : 'off');
+}
+//-----------------------------------------------------------------------
+// Results
+//-----------------------------------------------------------------------
+/**
+ * Sets the action status to failed.
+ * When the action exits it will be with an exit code of 1
+ * @param message add error issue message
+ */
+function setFailed(message) {
+    process.exitCode = ExitCode.Failure;
+    error(message);
+}
+//-----------------------------------------------------------------------
+// Logging Commands
+//-----------------------------------------------------------------------
+/**
+ * Gets whether Actions Step Debug is on or not
+ */
+function isDebug() {
+    return process.env['RUNNER_DEBUG'] === '1';
+}
+/**
+ * Writes debug message to user log
+ * @param message debug message
+ */
+function core_debug(message) {
+    command_issueCommand('debug', {}, message);
+}
+/**
+ * Adds an error issue
+ * @param message error issue message. Errors will be converted to string via toString()
+ * @param properties optional properties to add to the annotation.
+ */
+function error(message, properties = {}) {
+    command_issueCommand('error', utils_toCommandProperties(properties), message instanceof Error ? message.toString() : message);
+}
+/**
+ * Adds a warning issue
+ * @param message warning issue message. Errors will be converted to string via toString()
+ * @param properties optional properties to add to the annotation.
+ */
+function warning(message, properties = {}) {
+    command_issueCommand('warning', utils_toCommandProperties(properties), message instanceof Error ? message.toString() : message);
+}
+/**
+ * Adds a notice issue
+ * @param message notice issue message. Errors will be converted to string via toString()
+ * @param properties optional properties to add to the annotation.
+ */
+function notice(message, properties = {}) {
+    issueCommand('notice', toCommandProperties(properties), message instanceof Error ? message.toString() : message);
+}
+/**
+ * Writes info to log with console.log.
+ * @param message info message
+ */
+function info(message) {
+    process.stdout.write(message + external_os_namespaceObject.EOL);
+}
+/**
+ * Begin an output group.
+ *
+ * Output until the next `groupEnd` will be foldable in this group
+ *
+ * @param name The name of the output group
+ */
+function startGroup(name) {
+    issue('group', name);
+}
+/**
+ * End an output group.
+ */
+function endGroup() {
+    issue('endgroup');
+}
+/**
+ * Wrap an asynchronous function call in a group.
+ *
+ * Returns the same type as the function itself.
+ *
+ * @param name The name of the group
+ * @param fn The function to wrap in the group
+ */
+function group(name, fn) {
+    return core_awaiter(this, void 0, void 0, function* () {
+        startGroup(name);
+        let result;
+        try {
+            result = yield fn();
+        }
+        finally {
+            endGroup();
+        }
+        return result;
+    });
+}
+//-----------------------------------------------------------------------
+// Wrapper action state
+//-----------------------------------------------------------------------
+/**
+ * Saves state for current action, the state can only be retrieved by this action's post job execution.
+ *
+ * @param     name     name of the state to store
+ * @param     value    value to store. Non-string values will be converted to a string via JSON.stringify
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+function core_saveState(name, value) {
+    const filePath = process.env['GITHUB_STATE'] || '';
+    if (filePath) {
+        return issueFileCommand('STATE', prepareKeyValueMessage(name, value));
+    }
+    issueCommand('save-state', { name }, toCommandValue(value));
+}
+/**
+ * Gets the value of an state set by this action's main execution.
+ *
+ * @param     name     name of the state to get
+ * @returns   string
+ */
+function getState(name) {
+    return process.env[`STATE_${name}`] || '';
+}
+function getIDToken(aud) {
+    return core_awaiter(this, void 0, void 0, function* () {
+        return yield OidcClient.getIDToken(aud);
+    });
+}
+/**
+ * Summary exports
+ */
+
+/**
+ * @deprecated use core.summary
+ */
+
+/**
+ * Path exports
+ */
+
+/**
+ * Platform utilities exports
+ */
+
+//# sourceMappingURL=core.js.map
+;// CONCATENATED MODULE: ./src/runner/logger.ts
+
+
+
+/** What the runner masks, and what is to be taken out of texts from elsewhere. */
+const masked = new Set();
+const secrets = new Set();
+/** Masks a value in the log of this and every later step. `::add-mask::` is the only line that ever holds it. */
+function mask(secret) {
+    if (secret.trim() === '')
+        return;
+    core_setSecret(secret);
+    masked.add(secret);
     hide(secret);
-    if (secret.trim() !== '')
-        command('add-mask', secret);
 }
-/** Keeps a value out of what this step prints, without telling the runner. */
+/** Keeps a value out of what this step shows of texts from elsewhere, without telling the runner. */
 function hide(secret) {
-    if (secret !== '')
-        secrets.add(secret);
+    secrets.add(secret);
 }
-/** What may be shown of a text from elsewhere: its words, and no secret. */
-const words = (text) => wordsOf(text, secrets);
-/** What may be shown of a host from elsewhere. */
-const host = (text) => hostOf(text, secrets);
-/** Prints a line. */
-function info(line) {
-    process.stdout.write(`${redact(line, secrets)}\n`);
+/** What may be shown of a value of our own, such as an input. */
+function own(value) {
+    return redact(value, masked);
+}
+const logger_info = info;
+/** Prints a line if debug logging is on. */
+function logger_debug(line) {
+    if (isDebug())
+        core_debug(line);
 }
 /** Prints one annotation that says what went wrong, and where the message is explained. */
-function report(level, error) {
-    command(level, redact(error instanceof errors_StepError ? error.message : defect(error), secrets));
-    pointToHelp();
-    if (process.env['RUNNER_DEBUG'] === '1')
-        debugCauses(error);
+function report(level, thrown) {
+    const { message, help } = asStepError(thrown);
+    (level === 'error' ? error : warning)(message);
+    // Only github.com is known to have the page: another server may have got the action from there, and an action in the
+    // workflow's own repository has no name.
+    const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: name, GITHUB_ACTION_REF: ref } = process.env;
+    const isThere = server === 'https://github.com' && name && ref;
+    if (isThere)
+        logger_info(`What this means: ${server}/${name}/blob/${ref}/docs/troubleshooting.md#${help}`);
+    for (let cause = thrown, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+        const { syscall } = cause;
+        const shown = cause instanceof errors_StepError ? cause.message : wordsOf(cause.message, secrets);
+        logger_debug([cause.name, errors_errorCode(cause), syscall, shown].filter(Boolean).join(': '));
+    }
 }
 /** What to say of any error behind a colon. */
-function clause(error) {
-    if (error instanceof Failure)
-        return error.clause;
-    return error instanceof errors_StepError ? error.message : defect(error);
+function clause(thrown) {
+    const { message } = asStepError(thrown);
+    return message.charAt(0).toLowerCase() + message.slice(1);
 }
-/** A message of Node's may quote what it worked on, so only its words are shown, and the place. */
-function defect(error) {
-    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-    const place = /([\w.-]+:\d+):\d+\)?$/m.exec(String(stack))?.[1] ?? 'an unknown place';
-    const what = [`${name} at ${place}`, words(message)].filter(Boolean).join(': ');
-    return `This is a bug in the action; please report it with the log of this job: ${what}.`;
-}
-/**
- * Says where the messages are explained. Only github.com is known to have that page: a server of one's own may have got
- * the action from there, and an action in the workflow's own repository has no name.
- */
-function pointToHelp() {
-    const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: name, GITHUB_ACTION_REF: ref } = process.env;
-    if (server !== 'https://github.com' || !name || !ref)
-        return;
-    info(`What this means: ${server}/${name}/blob/${ref}/docs/troubleshooting.md`);
-}
-/** Names an error and what it was caused by, a line each, for debug logging. */
-function debugCauses(error) {
-    for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
-        const { name, message, syscall } = cause;
-        const parts = [name, errors_errorCode(cause), syscall, cause instanceof errors_StepError ? message : words(message)];
-        command('debug', redact(parts.filter(Boolean).join(': '), secrets));
-    }
+/** The message of a defect may quote what Node worked on, so only its words are shown, and the place. */
+function asStepError(thrown) {
+    if (thrown instanceof errors_StepError)
+        return thrown;
+    const { name, message, stack } = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const place = /([\w.-]{1,99}:\d{1,9}):\d{1,9}\)?$/m.exec(String(stack).slice(0, 10_000))?.[1] ?? 'an unknown place';
+    const what = [`${name} at ${place}`, wordsOf(message, secrets)].filter(Boolean).join(': ');
+    const request = 'This is a bug in the action; please report it with the log of this job';
+    return new errors_StepError('this-is-a-bug-in-the-action', `${request}: ${what}.`, thrown);
 }
 
 ;// CONCATENATED MODULE: ./src/runner/inputs.ts
+
 
 
 
@@ -2045,54 +3023,46 @@ const DEFAULTS = {
     'client-secret': '',
     'api-url': 'https://api.formlabs.com',
     'skip-token-revoke': 'false',
-    'timeout-seconds': '60',
+    'timeout-seconds': '120',
 };
 const MAX_TIMEOUT_SECONDS = 86_400;
 /** Enough to notice a mix-up: one of two secrets passes for the other once in 16 million times. */
 const FINGERPRINT_BYTES = 3;
 /** Control and format characters, such as a zero-width space: they get in by copy and paste. */
 const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
+const LOOPBACK = /^(?:localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/;
+const WHERE_SECRETS_GET_LOST = 'check the name of the secret. A reusable workflow gets only the secrets that its caller passes, a secret of an environment ' +
+    'needs "environment" on the job, Dependabot has its own secrets, forks get none, and an output of another job is ' +
+    'dropped if it holds a secret';
 /**
- * Reads and checks all inputs. Masks the client secret before anything else, so that it is masked even when another
- * input is wrong.
+ * Reads and checks all inputs. Masks the client secret first, so that it is masked even when another input is wrong.
  *
  * @throws StepError that names the input, what it accepts, and what to do
  */
 function readInputs() {
     const clientSecret = readClientSecret();
-    const settings = parseSettings({
-        clientId: read('client-id'),
-        apiUrl: read('api-url'),
-        timeoutSeconds: read('timeout-seconds'),
-    });
+    const [clientId, apiUrl, timeoutSeconds] = [read('client-id'), read('api-url'), read('timeout-seconds')];
+    const settings = parseSettings({ clientId, apiUrl, timeoutSeconds });
     checkCredential('client-secret', clientSecret);
-    if (settings.clientId === clientSecret) {
-        throw new StepError('Input client-id is the same as client-secret: give the client ID that belongs to the secret.');
+    if (clientId === clientSecret) {
+        throw wrong('client-id', 'is the same as client-secret', 'give the client ID that belongs to the secret');
     }
-    const skipTokenRevoke = parseBoolean('skip-token-revoke', read('skip-token-revoke'));
-    return { settings, clientSecret, skipTokenRevoke };
+    return { settings, clientSecret, skipTokenRevoke: parseBoolean('skip-token-revoke', read('skip-token-revoke')) };
 }
 /** The client secret as the runner gives it to this step, masked; empty if there is none. */
 function readClientSecret() {
     const clientSecret = read('client-secret');
-    log_mask(clientSecret);
+    mask(clientSecret);
     return clientSecret;
 }
-/**
- * A few bytes of a digest of a secret and where it goes: enough to notice that one of them changed, useless for
- * guessing the secret.
- */
+/** A few bytes of a digest: enough to notice that one of the values changed, useless for guessing a random secret. */
 function fingerprintOf({ clientId, apiUrl }, clientSecret) {
     const digest = (0,external_node_crypto_namespaceObject.createHash)('sha256')
         .update(JSON.stringify([clientId, apiUrl, clientSecret]))
         .digest();
     return digest.subarray(0, FINGERPRINT_BYTES).toString('hex');
 }
-/**
- * Checks the settings in the inputs, and when they come back from the state: the client secret goes where they say.
- *
- * @throws StepError that names the input, what it accepts, and what to do
- */
+/** Checks settings, also when they come back from the state: the client secret goes where they say. */
 function parseSettings(fields) {
     return {
         clientId: checkCredential('client-id', fields.clientId),
@@ -2101,41 +3071,40 @@ function parseSettings(fields) {
     };
 }
 function parseApiUrl(text) {
-    const wrong = (problem) => new errors_StepError(`Input api-url ${problem}: give an absolute https URL without user, query or fragment, such as ` +
-        `${DEFAULTS['api-url']}, or leave it out.`);
-    const isUrl = /^https?:\/\/[^\s\\]+$/i.test(text) && URL.canParse(text);
-    if (!isUrl)
-        throw wrong('is not an absolute URL');
-    const url = new URL(text);
-    if (url.username !== '' || url.password !== '')
-        throw wrong('holds a user or a password');
+    const form = `an absolute https URL without user, query or fragment, such as ${DEFAULTS['api-url']}`;
+    const refuse = (problem) => wrong('api-url', problem, `give ${form}, or leave it out`);
+    if (!/^https?:\/\/[^\s\\]{1,2000}$/i.test(text) || !URL.canParse(text))
+        throw refuse('is not an absolute URL');
+    // A password may hold what looks like the end of a host, so an @ anywhere is refused before the rest is read.
+    if (text.includes('@'))
+        throw refuse('holds a user or a password');
     if (/[?#]/.test(text))
-        throw wrong('holds a query or a fragment');
-    if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
-        throw wrong('is not https, which would send the client secret in the clear');
-    }
-    return url.href.replace(/(?<!\/)\/+$/, '');
+        throw refuse('holds a query or a fragment');
+    const { protocol, hostname, href } = new URL(text);
+    const isClear = protocol === 'http:' && !LOOPBACK.test(hostname);
+    if (isClear)
+        throw refuse('is not https, which would send the client secret in the clear');
+    // Formlabs' own description of the API has the path of its version in the base URL. What is left is read the same
+    // again, when it comes back from the state.
+    return href.replace(/(?<!\/|\/developer\/v1)(?:\/(?:developer\/v1(?=\/|$))?)+$/, '');
 }
 function parseTimeout(text) {
-    const seconds = /^\d+$/.test(text) ? Number(text) : 0;
+    const seconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
     if (seconds >= 1 && seconds <= MAX_TIMEOUT_SECONDS)
         return seconds;
-    throw new errors_StepError(`Input timeout-seconds is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}: give the seconds that a step may ` +
-        `keep trying, such as ${DEFAULTS['timeout-seconds']}, or leave it out.`);
-}
-function read(name) {
-    return process.env[`INPUT_${name.toUpperCase()}`]?.trim() || DEFAULTS[name];
+    const form = `the seconds that a step may keep trying, such as ${DEFAULTS['timeout-seconds']}`;
+    const problem = `is not a whole number from 1 to ${MAX_TIMEOUT_SECONDS}`;
+    throw wrong('timeout-seconds', problem, `give ${form}, or leave it out`);
 }
 function checkCredential(name, value) {
-    if (typeof value !== 'string' || value === '') {
-        throw new errors_StepError(`Input ${name} is empty: check the name of the secret. A secret of an environment needs "environment" on the ` +
-            `job, a reusable workflow needs "secrets: inherit", Dependabot uses its own secrets, and forks get none.`);
-    }
+    if (typeof value !== 'string' || value === '')
+        throw wrong(name, 'is empty', WHERE_SECRETS_GET_LOST);
     // The first test spares nearly every job the second, for which V8 looks up large Unicode sets.
-    if (!/^[ -~]*$/.test(value) && new RegExp(INVISIBLE, 'u').test(value)) {
-        throw new errors_StepError(`Input ${name} holds a line break or another character that can't be seen: store the value again, as one line.`);
-    }
-    return value;
+    const isVisible = /^[ -~]*$/.test(value) || !new RegExp(INVISIBLE, 'u').test(value);
+    if (isVisible)
+        return value;
+    const problem = "holds a line break or another character that can't be seen";
+    throw wrong(name, problem, 'store the value again, on one line');
 }
 /** YAML 1.2 booleans, as `getBooleanInput` of the toolkit reads them. */
 function parseBoolean(name, text) {
@@ -2143,11 +3112,47 @@ function parseBoolean(name, text) {
         return true;
     if (['false', 'False', 'FALSE'].includes(text))
         return false;
-    throw new StepError(`Input ${name} is not a boolean: give true or false, or leave it out.`);
+    throw wrong(name, 'is not a boolean', 'give true or false, or leave it out');
 }
-/** The URL parser has already brought every spelling of an IPv4 or IPv6 address to its normal form. */
-function isLoopback(hostname) {
-    return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+function read(name) {
+    return getInput(name) || DEFAULTS[name];
+}
+/** Every input has a heading of its own in docs/troubleshooting.md. */
+function wrong(name, problem, advice) {
+    return new errors_StepError(`input-${name}`, `Input ${name} ${problem}: ${advice}.`);
+}
+
+;// CONCATENATED MODULE: ./src/runner/files.ts
+
+
+
+/**
+ * Leaves values for the runner, as state for the post step or as outputs for later steps: all of them, or none.
+ *
+ * @throws StepError if the runner's file can't be written
+ */
+function files_append(file, values) {
+    const path = process.env[`GITHUB_${file}`] ?? '';
+    let length;
+    try {
+        // Where there is no file, @actions/core would print the values: a token must not be printed.
+        length = statSync(path).size;
+        for (const [name, value] of Object.entries(values))
+            (file === 'STATE' ? saveState : setOutput)(name, value);
+    }
+    catch (cause) {
+        try {
+            // On a full disk a part may have been written, which the runner could not read.
+            if (length !== undefined)
+                truncateSync(path, length);
+        }
+        catch { } // The error is reported anyway.
+        const code = errorCode(cause);
+        const reason = code === 'ENOENT' ? `no file in GITHUB_${file}` : code;
+        const what = `The runner's ${file.toLowerCase()} file can't be written (${reason})`;
+        const advice = "make sure that the runner's temp folder exists, is writable and has space left";
+        throw new StepError('the-runners-file-cant-be-written', `${what}: ${advice}.`, cause);
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/runner/state.ts
@@ -2159,85 +3164,46 @@ function isLoopback(hostname) {
 const KEY = 'state';
 /** Post gets the state as an environment variable, which Windows limits to about 32,000 characters. */
 const STATE_LIMIT = 30_000;
-/**
- * Opens the state of the main step by saving it for the first time, with nothing in it.
- *
- * @throws StepError if the runner's state file can't be written
- */
-function openState() {
-    let held = [];
-    let saved = { tokens: held };
-    const without = (tokens) => held.filter((token) => !tokens.includes(token));
-    const save = (changed) => {
-        const text = JSON.stringify(changed);
-        if (text.length > STATE_LIMIT) {
-            throw new StepError("The Dashboard sent more tokens, or longer ones, than fit in the runner's state: check api-url.");
-        }
-        append('STATE', { [KEY]: text });
-        saved = changed;
-    };
-    save(saved);
-    return {
-        tokens: () => held,
-        /** Whether the post step will know of all tokens held. */
-        isSaved: () => held.every((token) => saved.tokens.includes(token)),
-        /** Takes tokens in: they are masked, and revoked by one of the steps. @throws StepError if they can't be saved */
-        hold(tokens, of) {
-            for (const token of tokens)
-                mask(token);
-            // Until the latest expiry one of them may be alive; nobody knows until when if one answer did not say.
-            const expiries = held.length === 0 ? [of.expiry] : [saved.expiry, of.expiry];
-            const isKnown = expiries.every((expiry) => expiry !== undefined);
-            const expiry = isKnown ? expiries.toSorted((a, b) => b.hereMs - a.hereMs)[0] : undefined;
-            held = [...without(tokens), ...tokens];
-            save({ ...of, expiry, tokens: held });
-        },
-        /** Lets go of a token that is to stay alive. @throws StepError if that can't be saved */
-        letGo(token) {
-            save({ ...saved, tokens: without([token]), leftAlive: true });
-            held = saved.tokens;
-        },
-        /** Forgets tokens that have been revoked. */
-        drop(tokens) {
-            held = without(tokens);
-            try {
-                save({ ...saved, tokens: held });
-            }
-            catch {
-                // Post revokes them once more, which does no harm (RFC 7009, section 2.2).
-            }
-        },
-    };
+/** Saves the state in place of what was saved before. @throws StepError if it can't be saved */
+function save(state) {
+    const text = JSON.stringify(state);
+    if (text.length > STATE_LIMIT) {
+        const message = "The access token does not fit in the runner's state, with client-id and api-url: check both.";
+        throw new StepError('the-access-token-does-not-fit', message);
+    }
+    append('STATE', { [KEY]: text });
 }
-/**
- * Reads what the main step saved: whole, or not at all. If it saved nothing, it has requested nothing.
- *
- * @throws StepError if it came back damaged
- */
-function loadState() {
-    const text = process.env[`STATE_${KEY}`];
-    if (text === undefined)
-        return { tokens: [] };
+/** Loads what the main step saved: whole, or not at all. @throws StepError if it came back damaged */
+function load() {
+    // Where main has saved nothing, it has requested nothing.
+    if (process.env[`STATE_${KEY}`] === undefined)
+        return {};
+    const text = getState(KEY);
     try {
-        return parseSaved(JSON.parse(text));
+        return parse(JSON.parse(text));
     }
     catch (cause) {
-        const problem = text === '' ? 'is empty' : "can't be read";
-        throw new errors_StepError(`The state that the main step saved ${problem}, so an access token may be alive for up to a day. To end it ` +
-            'sooner, delete its credentials on the Developer Tools page.', { cause });
+        const what = `The state that the main step saved ${text === '' ? 'is empty' : "can't be read"}, so an access token`;
+        const advice = 'To end it sooner, delete its credentials on the Developer Tools page.';
+        throw new errors_StepError('the-state-is-damaged', `${what} may be alive for up to a day. ${advice}`, cause);
     }
 }
-function parseSaved(value) {
-    const { tokens, settings, fingerprint, expiry, leftAlive } = Object(value);
-    const isWhole = Array.isArray(tokens) &&
-        tokens.every((token) => typeof token === 'string' && token !== '') &&
-        (tokens.length === 0 || (settings !== undefined && typeof fingerprint === 'string')) &&
-        (expiry === undefined || new Date(expiry.at).toISOString() === expiry.at) &&
-        (expiry === undefined || Number.isFinite(expiry.hereMs)) &&
-        (leftAlive === undefined || leftAlive === true);
+function parse(value) {
+    const { token, origin, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = value;
+    const isWhole = Object.getPrototypeOf(value) === Object.prototype &&
+        (token === undefined || (typeof token === 'string' && token !== '')) &&
+        (token === undefined) === (origin === undefined) &&
+        [expiresAt, doubtUntil].every((time) => time === undefined || new Date(time).toISOString() === time) &&
+        [isLeftAlive, isDoubtSaid].every((flag) => flag === undefined || flag === true);
     if (!isWhole)
         throw new TypeError('a part is missing or of another type');
-    return { tokens, settings: settings && parseSettings(settings), fingerprint, expiry, leftAlive };
+    return origin === undefined ? value : { ...value, origin: parseOrigin(origin) };
+}
+function parseOrigin({ proxyUrl, fingerprint, ...settings }) {
+    const isProxy = proxyUrl === null || (/^https?:\/\/[^\s@/]{1,300}:[1-9]\d{0,4}$/.test(proxyUrl) && URL.canParse(proxyUrl));
+    if (!isProxy || typeof fingerprint !== 'string')
+        throw new TypeError('a part of the origin is of another type');
+    return { ...parseSettings(settings), proxyUrl, fingerprint };
 }
 
 ;// CONCATENATED MODULE: ./src/post-step.ts
@@ -2246,138 +3212,140 @@ function parseSaved(value) {
 
 
 
+
+const NOT_REVOKED = 'the-access-token-could-not-be-revoked';
 const ANOTHER_SECRET = 'client-secret is not what the main step was given, so nothing was sent. Either the env behind it changed, or the ' +
     'action is nested in composite actions: name the input client-secret in every one around it.';
 /**
- * The post step: revokes what the main step saved for it.
+ * The post step: revokes the token that the main step saved for it. Gives the closing line of the log.
  *
- * @returns the closing line of the log
- * @throws StepError if a token can't be revoked
+ * @throws StepError if it can't be revoked, or if one may live that the main step said nothing of
  */
-async function postStep(life) {
-    const { tokens, settings, fingerprint, expiry, leftAlive } = loadState();
-    const validity = expiry === undefined ? 'for up to a day' : `until ${expiry.at}`;
-    const kept = `The access token is left alive, since skip-token-revoke is true, and stays valid ${validity}.`;
-    if (settings === undefined || tokens.length === 0)
-        return leftAlive ? kept : 'There is no access token to revoke.';
-    if (leftAlive)
-        info(kept);
-    for (const token of tokens)
-        hide(token);
+async function postStep(run) {
+    const { origin, token, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = load();
+    const doubt = `An access token that nobody knows may have been issued; it is valid until about ${doubtUntil}.`;
+    const ended = `The main step was killed while it requested an access token. ${doubt}`;
+    if (doubtUntil !== undefined && !isDoubtSaid && !token)
+        throw new errors_StepError('the-main-step-was-killed', ended);
+    if (doubtUntil !== undefined)
+        logger_info(doubt);
+    const validity = expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
+    const leftAlive = `The access token is left alive, since skip-token-revoke is true, and stays valid ${validity}.`;
+    if (isLeftAlive)
+        return leftAlive;
+    if (origin === undefined || token === undefined)
+        return 'There is no access token to revoke.';
     try {
-        const clientSecret = readClientSecret();
-        if (fingerprintOf(settings, clientSecret) !== fingerprint)
-            throw new errors_StepError(ANOTHER_SECRET);
-        const { failure } = await createDashboardClient(settings, clientSecret, life, log_namespaceObject).revoke(tokens);
-        if (failure !== undefined)
-            throw failure;
-        return `Revoked the access token at ${settings.apiUrl}.`;
+        return await revoke(token, origin, run);
     }
     catch (error) {
-        // By both clocks: one of them may be wrong.
-        const isOver = expiry !== undefined && Date.now() > Math.max(expiry.hereMs, Date.parse(expiry.at));
-        if (isOver)
-            return `The access token expired at ${expiry.at}.`;
-        const message = `The access token could not be revoked and stays valid ${validity}: ${clause(error)}`;
-        throw new errors_StepError(message, { cause: error });
+        const isOver = expiresAt !== undefined && Date.now() > Date.parse(expiresAt);
+        const over = isOver ? ' By the clock of this machine it has expired.' : '';
+        const message = `The access token could not be revoked and stays valid ${validity}: ${clause(error)}${over}`;
+        throw new errors_StepError(NOT_REVOKED, message, error);
     }
+}
+async function revoke(token, origin, cancellation) {
+    hide(token);
+    const clientSecret = readClientSecret();
+    if (fingerprintOf(origin, clientSecret) !== origin.fingerprint)
+        throw new errors_StepError(NOT_REVOKED, ANOTHER_SECRET);
+    const proxy = recallProxy(origin.proxyUrl);
+    for (const secret of proxy?.secrets ?? [])
+        hide(secret);
+    const apiUrl = own(origin.apiUrl);
+    logger_info(`Revoking the access token at ${apiUrl}${through(proxy)}.`);
+    await createDashboardClient(origin, clientSecret, proxy, cancellation, logger_namespaceObject).revoke(token);
+    return `Revoked the access token at ${apiUrl}.`;
+}
+
+;// CONCATENATED MODULE: ./src/runner/cancellation.ts
+
+
+/** After a signal the runner waits 7.5 s before it sends the next one, and kills the process 2.5 s later. */
+const TIME_TO_STOP_MS = 6_000;
+const STOPPED = 'The runner told this step to stop: the job was cancelled, the step reached its timeout-minutes, or the runner ' +
+    'itself is shutting down.';
+/** Watches for the signals by which the runner tells a step to stop. */
+function watchSignals() {
+    const stop = new AbortController();
+    let over = Number.POSITIVE_INFINITY;
+    // On Windows SIGBREAK is what SIGTERM is elsewhere. None of them is ever let go of again: a signal that came late
+    // would end the process in the middle of its report.
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']) {
+        process.on(name, () => {
+            over = Math.min(over, now() + TIME_TO_STOP_MS);
+            stop.abort(new errors_StepError('the-runner-told-this-step-to-stop', STOPPED));
+        });
+    }
+    return { stop: stop.signal, over: () => over };
 }
 
 ;// CONCATENATED MODULE: ./src/runner/lifecycle.ts
 
 
-/** The oldest Node that a step can run on. */
+
 const OLDEST_NODE = 20;
 /**
- * After a signal the runner waits 7.5 s before it sends the next one, and kills the process 2.5 s later. Six of them
- * are used: four for an answer that is under way, the rest to revoke what it brought.
- */
-const LAST_ANSWER_MS = 4_000;
-const OVER_MS = 6_000;
-const STOPPED = 'The runner told this step to stop: the job was cancelled, the step reached its timeout-minutes, or the runner ' +
-    'itself is shutting down.';
-/**
- * Runs a step from start to end. What becomes of it is decided once: by what the step gives, by an error that nothing
- * caught, or by an event loop that runs dry. That is reported, and nothing that comes later changes it.
+ * Runs a step from start to end. What becomes of it is decided once: by the closing line that it gives, by an error, or by
+ * an event loop that runs dry. That is reported, and nothing that comes later changes it.
  *
- * @param step gives the closing line of the log; rejects with a StepError, or with another error where the action has a
- *   defect
  * @param level what a failure is: an error makes the step red, a warning does not
  */
 function runStep(step, level = 'error') {
-    let decided = false;
+    let isDecided = false;
     const decide = (report, exitCode) => {
-        if (decided)
+        if (isDecided)
             return;
-        decided = true;
+        isDecided = true;
+        process.exitCode = exitCode;
         report();
-        process.stdout.write('', () => endProcess(exitCode));
+        // A lookup that has just failed counts as one under way until the next turn of the event loop.
+        process.stdout.write('', () => setImmediate(endProcess));
     };
-    const succeed = (line) => decide(() => info(line), 0);
+    const succeed = (line) => decide(() => logger_info(line), 0);
     const fail = (error) => decide(() => report(level, error), level === 'error' ? 1 : 0);
     // Node ends with 0 when its event loop runs dry, even if the step still waits for something.
     process.on('beforeExit', () => fail(new Error('the event loop ran dry')));
     process.on('uncaughtException', fail);
-    run(step).then(succeed, fail);
+    start(step).then(succeed, fail);
 }
-async function run(step) {
-    if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
-        throw new errors_StepError(`This action needs Node ${OLDEST_NODE} or newer, and was started with ${process.version}: use a newer runner, ` +
-            'or another image for its jobs.');
+async function start(step) {
+    const { version, versions, stdout } = process;
+    if (Number.parseInt(versions.node, 10) < OLDEST_NODE) {
+        const what = `This action needs Node ${OLDEST_NODE} or newer, and was started with ${version}`;
+        throw new errors_StepError('this-action-needs-node-20', `${what}: use a newer runner, or another image for its jobs.`);
     }
-    const shutdown = watchSignals();
-    let brokenOutput;
-    process.stdout.on('error', (error) => {
-        brokenOutput = error;
+    const cancellation = watchSignals();
+    let outputError;
+    stdout.on('error', (error) => {
+        outputError = error;
     });
-    const catchUp = async () => {
+    const throwIfCancelled = async () => {
         // On Windows it writes to pipes in the background; elsewhere all is written by now, or known not to be.
-        if (process.stdout.writableLength > 0)
-            await new Promise((resolve) => process.stdout.write('', resolve));
-        // Node delivers signals only when it polls for events. The second turn of the event loop is the first that is sure
-        // to come after a poll.
+        if (stdout.writableLength > 0)
+            await new Promise((resolve) => stdout.write('', resolve));
+        // Node delivers signals when it polls for events. The second turn of the event loop is sure to come after a poll.
         for (let turn = 0; turn < 2; turn += 1)
             await new Promise((resolve) => setImmediate(resolve));
-        shutdown.begun.throwIfAborted();
-        if (brokenOutput === undefined)
+        cancellation.stop.throwIfAborted();
+        if (outputError === undefined)
             return;
-        throw new errors_StepError(`The log can't be written (${errors_errorCode(brokenOutput)}), so the access token can't be masked and ` +
-            'is not handed out: make sure that the runner is up and has space left on its disk.', { cause: brokenOutput });
+        const what = `The log can't be written (${errors_errorCode(outputError)}), so the access token can't be masked and is not`;
+        const advice = 'make sure that the runner is up and has space left on its disk';
+        throw new errors_StepError('the-log-cant-be-written', `${what} handed out: ${advice}.`, outputError);
     };
-    return step({ ...shutdown, catchUp });
-}
-function watchSignals() {
-    const begun = new AbortController();
-    const lastAnswer = new AbortController();
-    const over = new AbortController();
-    const onSignal = () => {
-        const reason = new errors_StepError(STOPPED);
-        begun.abort(reason);
-        setTimeout(() => lastAnswer.abort(reason), LAST_ANSWER_MS);
-        setTimeout(() => over.abort(reason), OVER_MS);
-    };
-    // On Windows SIGBREAK is what SIGTERM is elsewhere. None of them is ever let go of again: a signal that came late
-    // would end the process in the middle of its report.
-    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK'])
-        process.on(name, onSignal);
-    return { begun: begun.signal, lastAnswer: lastAnswer.signal, over: over.signal };
+    return step({ ...cancellation, throwIfCancelled });
 }
 /**
- * Ends the process now. Left to itself, Node would tidy up first, and wait for what is still open.
- *
- * A name lookup can't be aborted, and even `process.exit` waits for it: a name server that is silent would hold the
- * step long past its time. There the process becomes another one that ends at once.
+ * Ends the process now, and not when all that is open has ended. Even `process.exit` waits for a name lookup: where a name
+ * server is silent, a red step is killed, so as not to wait past its time.
  */
-function endProcess(exitCode) {
-    if (process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')) {
-        if (process.platform !== 'win32' && process.execve !== undefined) {
-            const ends = `process.exitCode = ${exitCode}`;
-            process.execve(process.execPath, [process.execPath, '--eval', ends], { ...process.env, NODE_OPTIONS: '' });
-        }
-        if (exitCode !== 0)
-            process.kill(process.pid, 'SIGKILL');
-    }
-    process.exit(exitCode);
+function endProcess() {
+    const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
+    if (isLookingUp && process.exitCode !== 0)
+        process.kill(process.pid, 'SIGKILL');
+    process.exit();
 }
 
 ;// CONCATENATED MODULE: ./src/post.ts

@@ -1,97 +1,80 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Failure } from '../shared/errors';
-import type { Expiry } from '../shared/types';
-import { explainUnusable } from './explain';
-import type { Outcome } from './http';
+import type { Response } from './http';
 
 /** RFC 6749, appendix A.12, less the space, which no header could carry in a token. */
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
-
-/** A string value after the name of its field, even in a truncated body. */
-const STRING_VALUE = /^\s*:\s*("(?:[^"\\]|\\.)+")/;
-
-/** More tokens than this in one answer are not kept: to revoke them all would take longer than a step has. */
-const TOKENS_LIMIT = 1_000;
-
-/** A shorter secret is likely to be a part of a token by chance. */
-const SECRET_IN_TOKEN_LENGTH = 8;
-
+/** The field that holds a token, and its value whole, wherever it stands. The state has no room for longer ones. */
+const TOKEN_FIELD = /"access_token"\s{0,99}:\s{0,99}("(?:[^"\\]|\\.){1,30000}")/;
 /** The date formats of RFC 9110, section 5.6.7, all start with the name of a day. */
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
-
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun).{10,30}$/;
 /** The last moment that a Date can hold, in milliseconds since the epoch. */
 const LAST_DATE = 8.64e15;
-
+/** An object that is not whole, or what is no text: compressed in another way, say. */
+const DAMAGED_OBJECT = /^\s{0,99}\{|[\0\ufffd]/;
+const EMPTY_BODIES = ['', '{}', 'null', '""', '[]'];
+/** How gateways say that they got no answer, or one that they don't understand. The last two are Cloudflare's. */
+const GATEWAY_STATUSES = [502, 504, 520, 524];
 /** Longer than anyone waits; keeps numbers of any length readable. */
 const LONGEST_WAIT_SECONDS = 999_999_999;
 
-/**
- * Finds every access token in a body, whether or not it can be used or is even complete. One that holds the client
- * secret is none: it must get neither into the state nor into the outputs.
- */
-export function findTokens(body: string, clientSecret: string): string[] {
-  const [, ...rests] = body.split('"access_token"');
-  const values = rests.map((rest) => parseJson(STRING_VALUE.exec(rest)?.[1] ?? ''));
-  const tokens = [...values, parseJsonObject(body)?.get('access_token')].filter((token) => typeof token === 'string');
-  // From the end, so that the one that is to be used is not left out.
-  return [...new Set(tokens.reverse())]
-    .filter((token) => token.trim() !== '' && !holdsSecret(token, clientSecret))
-    .slice(0, TOKENS_LIMIT)
-    .reverse();
+/** Finds the token of an answer, usable or not: that at its usual place, or else the first that is complete. */
+export function findToken({ body }: Response): string | undefined {
+  const token = parseJsonObject(body)?.get('access_token') ?? parseJson(TOKEN_FIELD.exec(body)?.[1] ?? '');
+  return typeof token === 'string' && token.trim() !== '' ? token : undefined;
 }
 
 /**
- * Reads the access token of a successful answer (RFC 6749, section 5.1). Nothing else in the answer decides whether it
- * can be used, but a type that is named and is another one (section 7.1).
- *
- * @throws Failure that says what is wrong with it
+ * Says why a successful answer to a token request (RFC 6749, section 5.1) can't be used, as a clause without its
+ * subject. Besides the token, nothing decides this but a type that is named and is another one (section 7.1). Behind the
+ * token the answer may have broken off.
  */
-export function readToken({ body }: Outcome, clientSecret: string): string {
+export function whyUnusable({ body, problem }: Response, token: string | undefined): string | undefined {
   const fields = parseJsonObject(body);
-  if (fields === undefined) throw unusable(isPage(body) ? 'is a page' : 'is not a JSON object');
-  const token = fields.get('access_token');
-  if (typeof token !== 'string' || token.trim() === '') throw unusable('holds no access_token');
-  if (holdsSecret(token, clientSecret)) throw unusable('holds the client secret in its access_token');
-  if (!PRINTABLE_ASCII.test(token)) throw unusable('holds an access_token with characters that no token may have');
-  const type = fields.get('token_type');
-  const isOther = typeof type === 'string' && !/^\s*(?:bearer\s*)?$/i.test(type);
-  if (isOther) throw unusable('holds a token_type other than Bearer');
-  return token;
+  const isBrokenOff = problem !== undefined && body.trimStart().startsWith('{');
+  if (fields === undefined && !isBrokenOff) return isPage(body) ? 'is a page' : 'is not a JSON object';
+  const isAtItsPlace = fields === undefined || fields.get('access_token') === token;
+  if (token === undefined || !isAtItsPlace) return fields?.has('error') ? 'holds an error' : 'holds no access_token';
+  if (!PRINTABLE_ASCII.test(token)) return 'holds an access_token with characters that no token may have';
+  const type = fields?.get('token_type');
+  const isOther = typeof type === 'string' && !/^(?:bearer)?$/i.test(type.trim());
+  return isOther ? 'holds a token_type other than Bearer' : undefined;
 }
 
 /**
- * Reads when a token expires. The Dashboard's clock is in the Date of its answer; the clock of this machine may be
- * wrong.
- *
- * @param requestedAt when it was asked for, in milliseconds since the epoch
- * @returns undefined if the answer does not say, or not in a way that can be read
+ * Reads when a token expires, in ISO 8601 and UTC, if the answer says so: by the Dashboard's clock, which is in its Date,
+ * or else from when it was requested, in milliseconds since the epoch.
  */
-export function readExpiry(answer: Outcome, requestedAt: number): Expiry | undefined {
-  const expiresIn = parseJsonObject(answer.body)?.get('expires_in');
+export function readExpiry({ headers, body }: Response, requestedAt: number): string | undefined {
+  const expiresIn = parseJsonObject(body)?.get('expires_in');
   const seconds = typeof expiresIn === 'object' ? Number.NaN : Number.parseFloat(String(expiresIn));
   if (!(seconds > 0)) return undefined;
-  const after = (ms: number) => Math.min(ms + seconds * 1_000, LAST_DATE);
-  const at = new Date(after(parseDate(answer.headers.date) ?? requestedAt)).toISOString();
-  return { at, hereMs: after(requestedAt) };
+  return new Date(Math.min((parseDate(headers.date) ?? requestedAt) + seconds * 1_000, LAST_DATE)).toISOString();
 }
 
-/**
- * Reads the Retry-After of an answer: seconds, or a date (RFC 9110, section 10.2.3), which is reckoned from the
- * answer's own Date, where it has one.
- *
- * @param now by the clock of this machine, in milliseconds since the epoch
- * @returns milliseconds, 0 for a date that has passed; undefined if it is absent or can't be read
- */
-export function retryAfterMs(headers: IncomingHttpHeaders, now: number): number | undefined {
+/** Reads Retry-After (RFC 9110, section 10.2.3), in milliseconds. A date is reckoned from the Date of the same answer. */
+export function retryAfterMs(headers: IncomingHttpHeaders): number | undefined {
   const text = headers['retry-after']?.trim() ?? '';
-  if (/^\d+$/.test(text)) return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
+  if (/^\d{1,400}$/.test(text)) return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
   const date = parseDate(text);
-  return date === undefined ? undefined : Math.max(0, date - (parseDate(headers.date) ?? now));
+  return date === undefined ? undefined : Math.max(0, date - (parseDate(headers.date) ?? Date.now()));
 }
 
-/** Whether an answer confirms a revocation: the Dashboard sends an empty body; empty JSON counts too. */
-export function isConfirmation({ body }: Outcome): boolean {
-  return body.trim() === '' || holdsNothing(parseJson(body));
+/** Whether an answer confirms a revocation: 200, and nothing in the body (RFC 7009, section 2.2). */
+export function isConfirmation(response: Response): boolean {
+  const { status, body, isCut } = response;
+  return status === 200 && !isCut && !isOfFirewall(response) && EMPTY_BODIES.includes(body.trim());
+}
+
+/** Whether an answer is that of AWS WAF, which wants a browser to solve a challenge. */
+export function isOfFirewall({ status, headers }: Response): boolean {
+  return status === 202 || headers['x-amzn-waf-action'] !== undefined;
+}
+
+/** Whether a token may have been issued that did not come: no answer, that of a gateway, or one that can't be read. */
+export function leavesDoubt({ status, body, problem }: Response): boolean {
+  if (problem !== undefined) return problem.stage === 'answer';
+  if (status < 200 || status >= 300) return GATEWAY_STATUSES.includes(status);
+  return parseJsonObject(body) === undefined && DAMAGED_OBJECT.test(body);
 }
 
 /** Reads a JSON object into a map, so that no name in it means anything to JavaScript. */
@@ -114,23 +97,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-function holdsNothing(value: unknown): boolean {
-  if (value === null || value === '') return true;
-  return typeof value === 'object' && Object.values(value).every(holdsNothing);
-}
-
-function holdsSecret(token: string, clientSecret: string): boolean {
-  if (token.trim() === clientSecret) return true;
-  return clientSecret.length >= SECRET_IN_TOKEN_LENGTH && token.includes(clientSecret);
-}
-
 function parseDate(text = ''): number | undefined {
   if (!HTTP_DATE.test(text)) return undefined;
   // The asctime format names no time zone, and means UTC.
-  const date = Date.parse(/GMT$/.test(text) ? text : `${text} GMT`);
+  const date = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
   return Number.isNaN(date) ? undefined : date;
-}
-
-function unusable(problem: string): Failure {
-  return explainUnusable(`the answer to the token request ${problem}`);
 }

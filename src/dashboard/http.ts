@@ -1,192 +1,200 @@
-import type { Agent, IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { HttpClient } from '@actions/http-client';
-import { type TunnelProxy, withoutBrackets } from './proxy';
+import { at, now } from '../shared/clock';
+import { errorCode } from '../shared/errors';
+import { follow, openTunnel, type TunnelProxy, type TunnelStage, withoutBrackets } from './proxy';
 
 /** Product and version; kept equal to package.json by a test. */
-const USER_AGENT = 'formlabs-dashboard-token/1.1.0';
-
-/** More of a head or a body than this is not read: the answers of the API are far smaller. */
+const USER_AGENT = 'formlabs-dashboard-token/1.2.0';
+/** More of a head or a body than this is not read, in bytes: the answers of the API are far smaller. */
 const SIZE_LIMIT = 1_024 * 1_024;
-
-/** A connection gets this much of an attempt's time, or half if that is more; each address gets a quarter of it. */
-const CONNECTION_MS = 15_000;
+/** How long each address of a host gets at most. Node gives it 250 ms, which is less than one packet may take. */
+const ADDRESS_MS = 5_000;
 
 // Certificates are checked, whatever the environment says: with this variable Node would send the client secret to
 // anyone in between.
 export const INSECURE_WANTED = process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
 delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
 
-/** What came of a request: an answer, a part of one, or nothing. */
-export interface Outcome {
-  /** 0 if not even the head of an answer came. */
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  /** Decoded as UTF-8. */
-  readonly body: string;
-  /** Why the answer is not complete; undefined if it is. */
-  readonly cause: unknown;
-  /** What the time ran out for; the message of `cause` tells the time then. */
-  readonly timedOut: 'connection' | 'answer' | undefined;
+/** In TLS 1.3, a server refuses a client when the handshake has ended. */
+const REFUSED_CLIENT = /_ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/;
+
+const STAGES = ['lookup', 'connection', 'handshake', 'answer'] as const;
+/** What a request waits for. Nothing of it has been sent before it waits for the answer. */
+export type Stage = TunnelStage | (typeof STAGES)[number];
+
+/** Why an answer is not complete: an error, or a time that was over. */
+export interface Problem {
+  readonly stage: Stage;
+  readonly timeoutMs?: number;
+  readonly cause?: unknown;
 }
 
+/** What came of a request: an answer; or with a problem, a part of one, or nothing, which has the status 0. */
+export interface Response {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: string;
+  /** Whether there was more of the body than is read. */
+  readonly isCut: boolean;
+  readonly problem: Problem | undefined;
+}
+
+/** The way, the moment at which the request ends, and the one at which it does when it is told to stop. */
 export interface Limits {
   readonly proxy: TunnelProxy | undefined;
-  readonly limitMs: number;
-  /** Ends a request that has no connection yet. */
+  readonly endsAt: number;
+  readonly endsAtStop: (isSent: boolean) => number;
   readonly stop: AbortSignal;
-  /** Ends all of it. */
-  readonly signal: AbortSignal;
 }
 
-/** What has come so far. */
+type Form = Readonly<Record<string, string>>;
+type Target = { host: string; port: number; maxHeaderSize: number; autoSelectFamilyAttemptTimeout: number };
+type OnSocket = (error: Error | null, socket: Socket) => void;
+
+/** How far a request has come, what of the answer, and how many events brought it. */
 interface Progress {
-  /** Counts what comes. */
+  stage: Stage;
   events: number;
-  readonly agent: Agent;
-  message?: IncomingMessage;
-  readonly chunks: Buffer[];
+  connection?: { destroy: () => unknown };
+  fail?: (cause: unknown) => void;
+  message?: http.IncomingMessage;
+  chunks: Buffer[];
+  size: number;
 }
 
-/** Whether an answer came, and says that the request has worked. */
-export function isSuccess({ cause, status }: Outcome): boolean {
-  return cause === undefined && status >= 200 && status < 300;
+/** Whether an answer came in full, and says that the request has worked. */
+export function isSuccess({ problem, status }: Response): boolean {
+  return problem === undefined && status >= 200 && status < 300;
 }
 
-/**
- * Posts a form, once: no redirect is followed, since the form holds the client secret, and nothing is tried again.
- * Never rejects.
- */
-export async function postForm(url: string, form: Readonly<Record<string, string>>, limits: Limits): Promise<Outcome> {
-  const connection = {
+/** Posts a form, once. No redirect is followed, since the form holds the client secret. Never rejects. */
+export async function postForm(url: string, form: Form, limits: Limits): Promise<Response> {
+  const progress: Progress = { stage: 'lookup', events: 0, chunks: [], size: 0 };
+  const problem = await withinLimits(exchange(new URL(url), form, limits, progress), limits, progress);
+  const { statusCode: status = 0, headers = {} } = progress.message ?? {};
+  const body = await decode(progress.chunks, problem);
+  const response = { status, headers, body, isCut: progress.size > SIZE_LIMIT, problem };
+  // No connection is left behind, and an answer that nobody waits for any more does not come in.
+  if (!isSuccess(response)) progress.connection?.destroy();
+  return response;
+}
+
+async function exchange(url: URL, form: Form, { proxy, endsAt }: Limits, progress: Progress): Promise<void> {
+  // Not 3 minutes, but never: the request has timers of its own.
+  const client = new HttpClient(USER_AGENT, [], { socketTimeout: 2 ** 31 - 1 });
+  const isTls = url.protocol === 'https:';
+  const target = {
+    host: withoutBrackets(url.hostname),
+    port: Number(url.port || (isTls ? 443 : 80)),
     maxHeaderSize: SIZE_LIMIT,
-    // Node gives each address but the last 250 ms, which is less than one packet may take.
-    autoSelectFamilyAttemptTimeout: Math.ceil(connectionMs(limits) / 4),
+    autoSelectFamilyAttemptTimeout: Math.ceil(Math.min(ADDRESS_MS, Math.max(1, endsAt - now()) / 4)),
   };
-  const client = new HttpClient(USER_AGENT, [handler(connection)], {
-    allowRedirects: false,
-    // With `connection: close` the step would have to wait for the socket to close; kept alive, it ends with the
-    // process.
-    keepAlive: true,
-    // Above the limit of the attempt, which has a timer of its own.
-    socketTimeout: limits.limitMs + 60_000,
-  });
-  const agent = client.getAgent(url) as Agent;
-  const { proxy } = limits;
-  const ended = new AbortController();
-  if (proxy !== undefined) {
-    agent.createConnection = (target, onSocket) => {
-      proxy.connect(target, { ...connection, signal: ended.signal }, (error, socket) => onSocket?.(error, socket));
-      return undefined;
-    };
-  }
-  const progress: Progress = { events: 0, agent, chunks: [] };
-  const exchanged = exchange(client, url, new URLSearchParams(form).toString(), progress);
-  const outcome = await withinLimits(exchanged, limits, progress);
-  if (!isSuccess(outcome)) {
-    // No connection is left behind, and an answer that nobody waits for any more does not come in.
-    ended.abort();
-    client.dispose();
-  }
-  return outcome;
-}
-
-async function exchange(client: HttpClient, url: string, form: string, progress: Progress): Promise<void> {
-  const { message } = await client.request('POST', url, form, {
+  const headers = {
     accept: 'application/json',
     'accept-encoding': 'identity',
     'content-type': 'application/x-www-form-urlencoded',
-  });
+    // The process ends before Node would have closed the connection in order.
+    connection: 'keep-alive',
+    'user-agent': client.userAgent,
+  };
+  const createConnection = (_: unknown, onSocket: OnSocket) => connect(target, isTls, proxy, progress, onSocket);
+  const options = {
+    ...target,
+    defaultPort: isTls ? 443 : 80,
+    method: 'POST',
+    path: url.pathname,
+    headers,
+    createConnection,
+  };
+  // Not request(), whose tunnels take the certificate of a proxy for that of the host behind it.
+  const info = { options, parsedUrl: url, httpModule: isTls ? https : http };
+  const { message } = await client.requestRaw(info, new URLSearchParams(form).toString());
   progress.message = message;
   progress.events += 1;
-  let room = SIZE_LIMIT;
-  // Not the client's readBody(): it has no limit, and never settles when the connection breaks.
+  // Not readBody(), which has no limit, and never settles when the connection breaks.
   for await (const chunk of message.complete ? takeWhole(message) : message) {
-    progress.chunks.push(chunk.subarray(0, room));
+    progress.chunks.push(chunk.subarray(0, Math.max(0, SIZE_LIMIT - progress.size)));
+    progress.size += chunk.length;
     progress.events += 1;
-    room -= chunk.length;
-    if (room < 0) break;
+    if (progress.size > SIZE_LIMIT) return;
   }
 }
 
-/**
- * Takes a body that came in one piece with its head. Asked for just the bytes that are there, Node does not go on to
- * make the connection ready for another request, which would take longer than the rest.
- */
-function takeWhole(message: IncomingMessage): Buffer[] {
-  const length = message.readableLength;
-  return length === 0 ? [] : [message.read(length)];
+/** Takes a body that came with its head. To its end, Node would see to the connection first (docs/performance.md). */
+function takeWhole(message: http.IncomingMessage): Buffer[] {
+  const { readableLength } = message;
+  return readableLength === 0 ? [] : [message.read(readableLength)];
 }
 
-/** A server may compress a body unasked, and without saying so (gzip begins with 0x1f, and no text does). */
-async function decode({ message, chunks }: Progress): Promise<string> {
+/** Connects, through the proxy if there is one, and follows how far the connection comes. */
+function connect(target: Target, isTls: boolean, proxy: TunnelProxy | undefined, progress: Progress, done: OnSocket) {
+  const advance = (stage: Stage) => {
+    progress.stage = stage;
+    progress.events += 1;
+  };
+  const start = (tunnel?: Socket) => {
+    const tls = { servername: isIP(target.host) > 0 ? '' : target.host, ...(tunnel && { socket: tunnel }) };
+    const socket = isTls ? connectTls({ ...target, ...tls }) : connectTcp(target);
+    follow(socket, target.host, STAGES, advance);
+    // Of some ends, such as that after status 101, Node does not tell.
+    socket.once('close', () => whenQuiet(progress, () => progress.fail?.(new Error('the connection was closed'))));
+    progress.connection = socket;
+    return socket;
+  };
+  if (proxy === undefined) return start();
+  progress.connection = openTunnel(proxy, target, USER_AGENT, advance, (error, tunnel) => {
+    if (error !== null) return done(error, tunnel);
+    done(null, start(tunnel));
+    advance('handshake');
+  });
+  return undefined;
+}
+
+/** A server may compress a body unasked, and without saying so: gzip begins with 0x1f8b, and no text does. */
+async function decode(chunks: readonly Buffer[], problem: Problem | undefined): Promise<string> {
   const body = Buffer.concat(chunks);
-  const coding = message?.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-  if (coding === 'identity' && body[0] !== 0x1f) return body.toString();
-  const { brotliDecompressSync, constants, unzipSync } = await import('node:zlib');
-  const decompress = coding === 'br' ? brotliDecompressSync : unzipSync;
+  if (body[0] !== 0x1f || body[1] !== 0x8b) return body.toString();
+  const { constants, gunzipSync } = await import('node:zlib');
   try {
-    // So flushed, a body that broke off gives what it can.
-    const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: SIZE_LIMIT };
-    return decompress(body, options).toString();
+    // A body that broke off gives what it can.
+    const finishFlush = problem ? constants.Z_SYNC_FLUSH : constants.Z_FINISH;
+    return gunzipSync(body, { finishFlush, maxOutputLength: SIZE_LIMIT }).toString();
   } catch {
     return body.toString();
   }
 }
 
-/** Settles when the exchange does, when the signal comes, or when the time is over. */
-function withinLimits(exchanged: Promise<void>, limits: Limits, progress: Progress): Promise<Outcome> {
-  const { limitMs, stop, signal } = limits;
+/** Resolves when the exchange ends, or has to: with what was wrong, or undefined if nothing was. */
+function withinLimits(exchanged: Promise<void>, limits: Limits, progress: Progress): Promise<Problem | undefined> {
+  const { endsAt, endsAtStop, stop } = limits;
+  const startedAt = now();
   return new Promise((resolve) => {
-    const settle = async (cause: unknown, timedOut?: Outcome['timedOut']) => {
-      const { statusCode: status = 0, headers = {} } = progress.message ?? {};
-      resolve({ status, headers, body: await decode(progress), cause, timedOut });
+    const endAt = (moment: number) => {
+      const timeoutMs = Math.max(0, moment - startedAt);
+      return at(moment, () => whenQuiet(progress, () => end({ stage: progress.stage, timeoutMs })));
     };
-    const timeOut = (ms: number) => {
-      const awaited = isConnected(progress) ? 'answer' : 'connection';
-      const what = awaited === 'answer' ? 'no complete answer' : 'no connection';
-      const cause = new Error(`${what} within ${(ms / 1_000).toFixed(1)} s`);
-      if (awaited === 'connection' || ms === limitMs) void settle(cause, awaited);
-    };
-    const timers = [connectionMs(limits), limitMs].map((ms) =>
-      setTimeout(() => whenQuiet(progress, () => timeOut(ms)), ms),
-    );
-    const onStop = () => void (isConnected(progress) || settle(stop.reason));
-    const onAbort = () => void settle(signal.reason);
-    stop.addEventListener('abort', onStop);
-    signal.addEventListener('abort', onAbort);
-    exchanged.then(settle, settle).finally(() => {
+    const timers = [endAt(endsAt)];
+    const onStop = () => timers.push(endAt(endsAtStop(progress.stage === 'answer')));
+    const end = (problem?: Problem) => {
       for (const timer of timers) clearTimeout(timer);
       stop.removeEventListener('abort', onStop);
-      signal.removeEventListener('abort', onAbort);
-    });
+      resolve(problem);
+    };
+    progress.fail = (cause) => {
+      const isRefusal = REFUSED_CLIENT.test(String(errorCode(cause)));
+      end({ stage: isRefusal ? 'handshake' : progress.stage, cause });
+    };
+    stop.addEventListener('abort', onStop);
+    exchanged.then(() => end(), progress.fail);
   });
 }
 
-/**
- * Takes what already lies in the socket first: where the machine was paused, the timer comes before it. Between the two
- * lies a turn of the event loop that brings nothing new.
- */
+/** Takes first what lies in the socket: where the machine was paused, a timer comes before the turn that brings it. */
 function whenQuiet(progress: Progress, then: () => void): void {
   const { events } = progress;
   setImmediate(() => (progress.events > events ? whenQuiet(progress, then) : then()));
-}
-
-function connectionMs({ limitMs }: Limits): number {
-  return Math.max(Math.min(CONNECTION_MS, limitMs), limitMs / 2);
-}
-
-function isConnected({ agent }: Progress): boolean {
-  const sockets = Object.values(agent.sockets).flat();
-  return sockets.some((socket) => socket?.connecting === false);
-}
-
-/** Sets what the client has no option for. */
-function handler(connection: RequestOptions) {
-  return {
-    prepareRequest: (options: RequestOptions) => {
-      Object.assign(options, connection, { host: withoutBrackets(String(options.host)) });
-    },
-    canHandleAuthentication: () => false,
-    handleAuthentication: () => Promise.reject(new Error('not supported')),
-  };
 }

@@ -1,27 +1,27 @@
-import { type ClientRequestArgs, type IncomingHttpHeaders, request as overTcp } from 'node:http';
-import { request as overTls } from 'node:https';
-import type { Socket } from 'node:net';
-import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import { isIP, type Socket } from 'node:net';
 import { checkBypass } from '@actions/http-client/lib/proxy';
 import { StepError } from '../shared/errors';
 
-type OnSocket = (error: Error | null, socket: Socket) => void;
+const HOST_AND_PORT = /^(\[[\da-f:.]+\]|[a-z\d_][\w.-]{0,252})(?::(\d{1,5}))?\/?$/i;
+const STAGES = ['proxy lookup', 'proxy connection', 'proxy handshake', 'tunnel'] as const;
 
-/** A proxy that opens tunnels. */
+export type TunnelStage = (typeof STAGES)[number];
+
+/** A proxy that opens tunnels: its scheme, host and port; its name for messages; and its credentials. */
 export interface TunnelProxy {
-  /** Host and port, without credentials. */
-  readonly host: string;
-  readonly hasCredentials: boolean;
-  /** What is to be kept out of the log: the password, or a user name without one, as it stands and as it is sent. */
+  readonly url: string;
+  readonly name: string;
+  /** The value of Proxy-Authorization, or nothing. */
+  readonly authorization: string;
   readonly secrets: readonly string[];
-  /** Opens a tunnel (RFC 9110, section 9.3.6) to a host and port, and TLS in it. Gives a TunnelError if it can't. */
-  readonly connect: (target: ClientRequestArgs, own: ClientRequestArgs, onSocket: OnSocket) => void;
 }
 
 /** A tunnel that was not opened: what the proxy answered, or as `cause` why it did not. */
 export class TunnelError extends Error {
   override readonly name = 'TunnelError';
-  readonly answer: { status: number; headers: IncomingHttpHeaders } | undefined;
+  readonly answer: { readonly status: number; readonly headers: http.IncomingHttpHeaders } | undefined;
 
   constructor(answer: TunnelError['answer'], cause?: unknown) {
     super('the proxy opened no tunnel', { cause });
@@ -30,78 +30,119 @@ export class TunnelError extends Error {
 }
 
 /**
- * Takes the proxy for a URL out of the environment. Which variable counts, and which hosts go past the proxy, is as
- * `@actions/http-client` has it. The variable is deleted then, because the tunnels of that client take the certificate
- * of a proxy for that of the host behind it. Node's own (`proxyEnv`) are missing before 24.5, hide why a proxy has
- * refused, and can't be aborted.
+ * Chooses the proxy of the main step: that of the environment, unless `no_proxy` excludes the host.
  *
- * @returns undefined if there is none
- * @throws StepError if the variable can't be read
+ * @throws StepError if the variable can't be read; nothing of it is shown then
  */
-export function takeProxy(url: string): TunnelProxy | undefined {
-  const target = new URL(url);
-  if (target.protocol !== 'https:' || checkBypass(target)) return undefined;
-  const names = ['https_proxy', 'HTTPS_PROXY'];
-  const variables = names.map((name) => ({ name, text: process.env[name]?.trim() ?? '' }));
-  for (const name of names) delete process.env[name];
-  const variable = variables.find(({ text }) => text !== '');
-  return variable && readProxy(variable.name, variable.text);
+export function chooseProxy(apiUrl: string): TunnelProxy | undefined {
+  const [name, value] = proxyVariable();
+  const target = new URL(apiUrl);
+  if (value === '' || target.protocol !== 'https:' || checkBypass(target)) return undefined;
+  const proxy = parseProxy(value);
+  if (proxy !== undefined) return proxy;
+  const form = 'http://user:password@host:port, with special characters percent-encoded';
+  throw new StepError('the-proxy-address-is-not-valid', `${name} is not the address of an HTTP proxy: give ${form}.`);
 }
 
-function readProxy(name: string, text: string): TunnelProxy {
+/** Finds the proxy of the main step again, for post. The environment only gives the credentials, if it still names it. */
+export function recallProxy(url: string | null): TunnelProxy | undefined {
+  if (url === null) return undefined;
+  const proxy = parseProxy(proxyVariable()[1]);
+  return proxy?.url === url ? proxy : parseProxy(url);
+}
+
+function proxyVariable(): readonly [name: string, value: string] {
+  const variables = ['https_proxy', 'HTTPS_PROXY'].map((name) => [name, process.env[name]?.trim() ?? ''] as const);
+  return variables.find(([, value]) => value !== '') ?? ['', ''];
+}
+
+/** The way to the Dashboard, as messages have it. */
+export function through(proxy: TunnelProxy | undefined): string {
+  return proxy === undefined ? '' : ` through the proxy ${proxy.name}`;
+}
+
+/**
+ * Reads the address of a proxy: scheme, credentials, host, port and at most a slash; undefined if it is anything else. The
+ * credentials end at the last `@`, since a password may hold one.
+ */
+export function parseProxy(text: string): TunnelProxy | undefined {
+  const [, scheme = 'http', rest = ''] = /^(?:([^:/@]*):\/\/)?(.*)$/s.exec(text) ?? [];
+  const protocol = scheme.toLowerCase();
+  const end = rest.lastIndexOf('@');
+  const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(rest.slice(0, Math.max(end, 0))) ?? [];
+  const [, host = '', digits] = HOST_AND_PORT.exec(rest.slice(end + 1)) ?? [];
+  const port = Number(digits ?? (protocol === 'https' ? 443 : 80));
+  if (!(/^https?$/.test(protocol) && isHost(host) && port >= 1 && port <= 65_535)) return undefined;
+  const name = `${host.toLowerCase()}:${port}`;
+  // A user without a password may be a token.
+  const secret = password || user;
   try {
-    // As curl and the runner have it, a value without a scheme is the address of a plain proxy.
-    const url = new URL(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-    const credentials = [url.username, url.password].map(decodeURIComponent).join(':');
-    if (!/^https?:$/.test(url.protocol)) throw new TypeError('it speaks something other than HTTP');
-    const basic = Buffer.from(credentials).toString('base64');
-    const hasCredentials = credentials !== ':';
-    const secret = url.password || url.username;
-    const headers = hasCredentials ? { 'proxy-authorization': `Basic ${basic}` } : {};
+    const credentials = `${decodeURIComponent(user)}:${decodeURIComponent(password)}`;
     return {
-      host: url.host,
-      hasCredentials,
-      secrets: [secret, decodeURIComponent(secret)],
-      connect: (target, own, onSocket) => openTunnel(url, { ...own, headers }, target, onSocket),
+      url: `${protocol}://${name}`,
+      name,
+      authorization: secret && `Basic ${Buffer.from(credentials).toString('base64')}`,
+      secrets: secret === '' ? [] : [secret, decodeURIComponent(secret)],
     };
-  } catch (cause) {
-    const form = 'http://user:password@host:port, with special characters percent-encoded';
-    throw new StepError(`${name} is not the address of an HTTP proxy: give ${form}.`, { cause });
+  } catch {
+    return undefined;
   }
 }
 
-function openTunnel(
-  { protocol, hostname, port }: URL,
-  { headers, ...own }: ClientRequestArgs,
-  target: ClientRequestArgs,
-  onSocket: OnSocket,
-): void {
-  const host = withoutBrackets(hostname);
+/** A host that a URL has as it is: a name that is no number, or an IP address. */
+function isHost(host: string): boolean {
+  if (host.startsWith('[')) return isIP(withoutBrackets(host)) === 6;
+  if (host.includes('..')) return false;
+  return URL.canParse(`http://${host}`) && new URL(`http://${host}`).hostname === host.toLowerCase();
+}
+
+/**
+ * Opens a tunnel through a proxy (RFC 9110, section 9.3.6), by a request like that of curl: proxies refuse one without a
+ * User-Agent, and hang up at `Connection: close` before anyone can authenticate. Node's own proxies (`proxyEnv`) are
+ * missing before 24.5, hide why a proxy has refused, and can't be aborted.
+ */
+export function openTunnel(
+  proxy: TunnelProxy,
+  { host: targetHost, port: targetPort, ...own }: http.ClientRequestArgs & { host: string; port: number },
+  userAgent: string,
+  onStage: (stage: TunnelStage) => void,
+  onSocket: (error: TunnelError | null, socket: Socket) => void,
+): http.ClientRequest {
+  const { protocol, hostname, port } = new URL(proxy.url);
   const isTls = protocol === 'https:';
-  const path = `${String(target.host).replace(/^.*:.*$/, '[$&]')}:${target.port}`;
-  const fail = (answer: TunnelError['answer'], cause?: unknown) =>
-    onSocket(new TunnelError(answer, cause), undefined as unknown as Socket);
-  const connect = (isTls ? overTls : overTcp)({
-    ...own,
-    method: 'CONNECT',
-    host,
-    port: port || (isTls ? 443 : 80),
-    path,
-    agent: false,
-    headers: { ...headers, host: path },
-    // Node would check the certificate for the name in the Host header, which is not the proxy's.
-    ...(isTls && { servername: /^[\d.]+$|:/.test(host) ? '' : host }),
-  });
-  connect.once('connect', ({ statusCode, headers }, socket: Socket) => {
-    const status = Number(statusCode);
-    if (status >= 200 && status < 300) {
-      return onSocket(null, connectTls({ ...(target as ConnectionOptions), socket }));
-    }
+  const host = withoutBrackets(hostname);
+  const path = `${isIP(targetHost) === 6 ? `[${targetHost}]` : targetHost}:${targetPort}`;
+  const authorization = proxy.authorization && { 'proxy-authorization': proxy.authorization };
+  const headers = { host: path, ...authorization, 'user-agent': userAgent, 'proxy-connection': 'keep-alive' };
+  // Node would check the certificate for the name in the Host header, which is not the proxy's.
+  const tls = isTls && { servername: isIP(host) > 0 ? '' : host };
+  const connection = { ...own, ...tls, host, port: port || (isTls ? 443 : 80), agent: false };
+  const options = { ...connection, method: 'CONNECT', path, headers, setDefaultHeaders: false };
+  const fail = (error: TunnelError) => onSocket(error, undefined as unknown as Socket);
+  const request = (isTls ? https : http).request(options);
+  request.once('socket', (socket) => follow(socket, host, STAGES, onStage));
+  request.once('connect', ({ statusCode: status = 0, headers }, socket: Socket, head) => {
+    // What came behind the answer belongs to the tunnel.
+    socket.unshift(head);
+    if (status >= 200 && status < 300) return onSocket(null, socket);
     socket.destroy();
-    fail({ status, headers });
+    fail(new TunnelError({ status, headers }));
   });
-  connect.on('error', (error) => fail(undefined, error));
-  connect.end();
+  request.on('error', (error) => fail(new TunnelError(undefined, error)));
+  return request.end();
+}
+
+/** Tells how far a connection comes: by a name for each stage. */
+export function follow<T>(
+  socket: Socket,
+  host: string,
+  [lookup, connection, handshake, connected]: readonly [T, T, T, T],
+  onStage: (stage: T) => void,
+): void {
+  onStage(isIP(host) > 0 ? connection : lookup);
+  socket.once('lookup', () => onStage(connection));
+  socket.once('connect', () => onStage('encrypted' in socket ? handshake : connected));
+  socket.once('secureConnect', () => onStage(connected));
 }
 
 /** The host of a URL as Node's connections take it, without the brackets of an IPv6 address. */

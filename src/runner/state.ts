@@ -1,111 +1,75 @@
+import { getState } from '@actions/core';
 import { StepError } from '../shared/errors';
-import type { Expiry, Settings } from '../shared/types';
+import type { Settings } from '../shared/types';
 import { append } from './files';
 import { parseSettings } from './inputs';
-import { mask } from './log';
 
 /** The one key. A key that main has not saved could be forged by a later step, through GITHUB_ENV. */
 const KEY = 'state';
-
 /** Post gets the state as an environment variable, which Windows limits to about 32,000 characters. */
 const STATE_LIMIT = 30_000;
 
-/** What the main step leaves for the post step. Only with a token there is more than `tokens` in it. */
-export interface Saved {
-  /** What the post step has to revoke. */
-  readonly tokens: readonly string[];
-  readonly settings?: Settings | undefined;
-  /** Tells whether post's client secret is the one that main had. */
-  readonly fingerprint?: string | undefined;
-  readonly expiry?: Expiry | undefined;
-  /** Whether the token that was handed out is to stay alive. */
-  readonly leftAlive?: boolean | undefined;
+/**
+ * Where the main step asked for a token, and post revokes it. The runner evaluates the inputs anew for post, and may get
+ * them wrong (actions/runner#3514). Every later step can read this: there is but a fingerprint of the client secret in it.
+ */
+export interface Origin extends Settings {
+  readonly proxyUrl: string | null;
+  readonly fingerprint: string;
 }
 
-/** The tokens that the main step holds, and what the post step knows of them. */
-export type State = ReturnType<typeof openState>;
-
-/**
- * Opens the state of the main step by saving it for the first time, with nothing in it.
- *
- * @throws StepError if the runner's state file can't be written
- */
-export function openState() {
-  let held: readonly string[] = [];
-  let saved: Saved = { tokens: held };
-  const without = (tokens: readonly string[]) => held.filter((token) => !tokens.includes(token));
-  const save = (changed: Saved) => {
-    const text = JSON.stringify(changed);
-    if (text.length > STATE_LIMIT) {
-      throw new StepError(
-        "The Dashboard sent more tokens, or longer ones, than fit in the runner's state: check api-url.",
-      );
-    }
-    append('STATE', { [KEY]: text });
-    saved = changed;
-  };
-  save(saved);
-
-  return {
-    tokens: () => held,
-    /** Whether the post step will know of all tokens held. */
-    isSaved: () => held.every((token) => saved.tokens.includes(token)),
-    /** Takes tokens in: they are masked, and revoked by one of the steps. @throws StepError if they can't be saved */
-    hold(tokens: readonly string[], of: Omit<Saved, 'tokens'>): void {
-      for (const token of tokens) mask(token);
-      // Until the latest expiry one of them may be alive; nobody knows until when if one answer did not say.
-      const expiries = held.length === 0 ? [of.expiry] : [saved.expiry, of.expiry];
-      const isKnown = expiries.every((expiry) => expiry !== undefined);
-      const expiry = isKnown ? expiries.toSorted((a, b) => b.hereMs - a.hereMs)[0] : undefined;
-      held = [...without(tokens), ...tokens];
-      save({ ...of, expiry, tokens: held });
-    },
-    /** Lets go of a token that is to stay alive. @throws StepError if that can't be saved */
-    letGo(token: string): void {
-      save({ ...saved, tokens: without([token]), leftAlive: true });
-      held = saved.tokens;
-    },
-    /** Forgets tokens that have been revoked. */
-    drop(tokens: readonly string[]): void {
-      held = without(tokens);
-      try {
-        save({ ...saved, tokens: held });
-      } catch {
-        // Post revokes them once more, which does no harm (RFC 7009, section 2.2).
-      }
-    },
-  };
+/** What the main step leaves for the post step. All times are in ISO 8601 and UTC. */
+export interface State {
+  /** What is to be revoked, and where. */
+  readonly token?: string;
+  readonly origin?: Origin;
+  readonly expiresAt?: string | undefined;
+  /** The token that was handed out is to stay alive. */
+  readonly isLeftAlive?: true;
+  /** Until then a token may live that nobody knows, since no answer came. The main step has said so, or not. */
+  readonly doubtUntil?: string;
+  readonly isDoubtSaid?: true;
 }
 
-/**
- * Reads what the main step saved: whole, or not at all. If it saved nothing, it has requested nothing.
- *
- * @throws StepError if it came back damaged
- */
-export function loadState(): Saved {
-  const text = process.env[`STATE_${KEY}`];
-  if (text === undefined) return { tokens: [] };
+/** Saves the state in place of what was saved before. @throws StepError if it can't be saved */
+export function save(state: State): void {
+  const text = JSON.stringify(state);
+  if (text.length > STATE_LIMIT) {
+    const message = "The access token does not fit in the runner's state, with client-id and api-url: check both.";
+    throw new StepError('the-access-token-does-not-fit', message);
+  }
+  append('STATE', { [KEY]: text });
+}
+
+/** Loads what the main step saved: whole, or not at all. @throws StepError if it came back damaged */
+export function load(): State {
+  // Where main has saved nothing, it has requested nothing.
+  if (process.env[`STATE_${KEY}`] === undefined) return {};
+  const text = getState(KEY);
   try {
-    return parseSaved(JSON.parse(text));
+    return parse(JSON.parse(text));
   } catch (cause) {
-    const problem = text === '' ? 'is empty' : "can't be read";
-    throw new StepError(
-      `The state that the main step saved ${problem}, so an access token may be alive for up to a day. To end it ` +
-        'sooner, delete its credentials on the Developer Tools page.',
-      { cause },
-    );
+    const what = `The state that the main step saved ${text === '' ? 'is empty' : "can't be read"}, so an access token`;
+    const advice = 'To end it sooner, delete its credentials on the Developer Tools page.';
+    throw new StepError('the-state-is-damaged', `${what} may be alive for up to a day. ${advice}`, cause);
   }
 }
 
-function parseSaved(value: unknown): Saved {
-  const { tokens, settings, fingerprint, expiry, leftAlive } = Object(value) as Partial<Saved>;
+function parse(value: State): State {
+  const { token, origin, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = value;
   const isWhole =
-    Array.isArray(tokens) &&
-    tokens.every((token) => typeof token === 'string' && token !== '') &&
-    (tokens.length === 0 || (settings !== undefined && typeof fingerprint === 'string')) &&
-    (expiry === undefined || new Date(expiry.at).toISOString() === expiry.at) &&
-    (expiry === undefined || Number.isFinite(expiry.hereMs)) &&
-    (leftAlive === undefined || leftAlive === true);
+    Object.getPrototypeOf(value) === Object.prototype &&
+    (token === undefined || (typeof token === 'string' && token !== '')) &&
+    (token === undefined) === (origin === undefined) &&
+    [expiresAt, doubtUntil].every((time) => time === undefined || new Date(time).toISOString() === time) &&
+    [isLeftAlive, isDoubtSaid].every((flag) => flag === undefined || flag === true);
   if (!isWhole) throw new TypeError('a part is missing or of another type');
-  return { tokens, settings: settings && parseSettings(settings), fingerprint, expiry, leftAlive };
+  return origin === undefined ? value : { ...value, origin: parseOrigin(origin) };
+}
+
+function parseOrigin({ proxyUrl, fingerprint, ...settings }: Origin): Origin {
+  const isProxy =
+    proxyUrl === null || (/^https?:\/\/[^\s@/]{1,300}:[1-9]\d{0,4}$/.test(proxyUrl) && URL.canParse(proxyUrl));
+  if (!isProxy || typeof fingerprint !== 'string') throw new TypeError('a part of the origin is of another type');
+  return { ...parseSettings(settings), proxyUrl, fingerprint };
 }

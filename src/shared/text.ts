@@ -1,50 +1,77 @@
-/** Longest piece of a text from elsewhere that a message may carry, in characters. */
-const TEXT_LIMIT = 200;
-
+/** How much of a text from elsewhere is looked at, and how much of it a message may carry, in characters. */
+const LOOKED_AT = 500;
+const SHOWN = 200;
 /** A word as error messages have them, with the punctuation around it, or a number. A longer one could carry more. */
 const WORD = /^(?=.{1,24}$)["'(]*(?:(?:[A-Za-z][a-z]+|[aAI])(?:[-_'][a-z]+)*|[A-Z]{2,5}|\d{1,6})["').,:;!?]*$/;
+/** Three numbers, or words of one or two letters, in a row may spell something. */
+const SPELLED_OUT = /(?:\W*\b(?:\d+|\w{1,2})\b){3,}/g;
+const CODE = /^(?=.{2,40}$)(?:[a-z]+(?:[_.-][a-z]+)*|[A-Z]+(?:_[A-Z]+)*)$/;
+const HEADER = /^[\w .,:;/()+=*@-]{1,100}$/;
+const HOST_NAME = /^(?=.{1,253}$)[a-z\d_-]{1,63}(?:\.[a-z\d_-]{1,63})*$/;
 
-/** Takes secrets out of a text of our own, in which they can only stand as they are. */
-export function redact(text: string, secrets: ReadonlySet<string>): string {
-  // The longest first: one secret may be a part of another.
-  return [...secrets]
-    .sort((a, b) => b.length - a.length)
-    .reduce((redacted, secret) => redacted.replaceAll(secret, '***'), text);
+type Secrets = ReadonlySet<string>;
+
+/** Takes secrets out of a text in which they stand as they are. The longest first: one may be a part of another. */
+export function redact(text: string, secrets: Secrets): string {
+  const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
+  return longestFirst.reduce((redacted, secret) => redacted.replaceAll(secret, '***'), text);
 }
 
 /**
- * What may be shown of a text from elsewhere (a server, a library): its words, on one line. What is no word becomes
- * `…`. A secret that comes back in some encoding is no word, whatever the encoding, and neither is a command for the
- * runner; so none of them has to be known here.
+ * What may be shown of a text from elsewhere: its words, on one line. What is no word becomes `…`: a secret in whatever
+ * encoding, a command for the runner. The text is cut first, so that the work is bounded by what can be shown.
  */
-export function wordsOf(text: string, secrets: ReadonlySet<string>): string {
-  return (
-    redact(text.trim(), secrets)
-      .split(/\s+/)
-      .map((run) => (WORD.test(run) && !isPartOf(run, secrets) ? run : '…'))
-      .join(' ')
-      // What is spelled out letter by letter, or as numbers, is no run of words.
-      .replace(/(?:\W*\b(?:\d+|\w{1,2})\b){3,}/g, ' …')
-      .replace(/…(?:\W*…)+/g, '…')
-      .slice(0, TEXT_LIMIT)
-      .trim()
-      .replace(/^…$/, '')
-  );
+export function wordsOf(text: string, secrets: Secrets): string {
+  const free = redact(text.trim(), secrets);
+  const cut = free.length <= LOOKED_AT ? free : free.slice(0, LOOKED_AT + 1).replace(/\S*$/, '');
+  const isLike = likenessTo(secrets);
+  const words = cut.split(/\s+/).map((run) => (WORD.test(run) && !isLike(run) ? run : '…'));
+  return withoutSpelling(words).slice(0, SHOWN).trim().replace(/^…$/, '');
 }
 
-/** What may be shown of the name of a host from elsewhere, or of its IPv4 address. */
-export function hostOf(host: string, secrets: ReadonlySet<string>): string {
-  if (/^(?:\d+\.){3}\d+$/.test(host)) return host;
-  return wordsOf(host.replaceAll('.', ' '), secrets).replaceAll(' ', '.') || '…';
+/** What may be shown of an error code from elsewhere: all of it, or else its words. */
+export function codeOf(text: string, secrets: Secrets): string {
+  return CODE.test(text) && !likenessTo(secrets)(text) ? text : wordsOf(text, secrets);
 }
 
-/** Whether a run of characters is a part of a secret, or holds one, by its letters and digits. */
-function isPartOf(run: string, secrets: ReadonlySet<string>): boolean {
-  const lettersOf = (text: string) => text.replace(/[^a-z0-9]/gi, '').toLowerCase();
-  const letters = lettersOf(run);
-  // Two letters, such as those of "is", are a part of nearly every secret.
-  if (letters.length < 3) return false;
-  return [...secrets]
-    .map(lettersOf)
-    .some((secret) => secret.includes(letters) || (secret.length > 2 && letters.includes(secret)));
+/** What may be shown of the value of a header: all of it, or nothing. */
+export function headerOf(text: string, secrets: Secrets): string {
+  if (!HEADER.test(text)) return '';
+  return [text, ...text.split(/[^A-Za-z\d]+/)].some(likenessTo(secrets)) ? '' : text;
+}
+
+/** What may be shown of a host from elsewhere: its name, or IPv4 address, less what is like a secret. */
+export function hostOf(host: string, secrets: Secrets): string {
+  if (/^(?:\d{1,3}\.){3}\d{1,3}$/.test(host)) return host;
+  if (!HOST_NAME.test(host)) return '…';
+  const isLike = likenessTo(secrets);
+  const labels = host.split('.').map((label) => (isLike(label) ? '…' : label));
+  return withoutSpelling(labels).trim().replaceAll(' ', '.');
+}
+
+function withoutSpelling(runs: readonly string[]): string {
+  return runs
+    .join(' ')
+    .replace(SPELLED_OUT, ' …')
+    .replace(/…(?:\W*…)+/g, '…');
+}
+
+/** Tells whether a run of characters has letters and digits in a row that a secret has too, in some spelling of it. */
+function likenessTo(secrets: Secrets): (run: string) => boolean {
+  const spellings = [...secrets].flatMap((secret) => {
+    const bytes = Buffer.from(secret);
+    return [secret, [...secret].reverse().join(''), bytes.toString('hex'), bytes.toString('base64')].map(lettersOf);
+  });
+  return (run) => spellings.some((spelling) => shareLetters(lettersOf(run), spelling));
+}
+
+/** Eight in a row, or all that one of them has. Two, such as those of "is", are a part of nearly every secret. */
+function shareLetters(a: string, b: string): boolean {
+  const length = Math.min(8, a.length, b.length);
+  const starts = length < 3 ? [] : Array.from({ length: a.length - length + 1 }, (_, index) => index);
+  return starts.some((start) => b.includes(a.slice(start, start + length)));
+}
+
+function lettersOf(text: string): string {
+  return text.replace(/[^a-z\d]/gi, '').toLowerCase();
 }

@@ -1,0 +1,5 @@
+'use strict';
+
+// No name server answers, and the lookup keeps a thread busy.
+require('./stuck-lookup.cjs');
+require('node:dns').lookup = () => ({});
