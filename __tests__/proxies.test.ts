@@ -298,7 +298,7 @@ describe('a proxy that says no is asked once, and the error says why', () => {
     const behind = await dashboardBehind();
     const main = await runMainThrough({ ...behind, proxy: await startProxy({ target: await startTextServer(page) }) });
     expectRed(main, OF_ITS_OWN);
-    expectUnseen(main, '403', 'html');
+    expectUnseen(main, 'Forbidden', 'html');
     expect(attemptsIn(main)).toEqual([]);
   });
 

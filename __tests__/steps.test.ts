@@ -104,7 +104,7 @@ describe('the main step', () => {
     expect(look).toHaveBeenCalledTimes(1);
     const { expiresAt } = stateFile();
     expect(outputFile()).toEqual({ token: 'tok-1', 'expires-at': expiresAt });
-    expect(printed).toContain(`${server.url} issued an access token, valid until ${expiresAt}.\n`);
+    expect(printed).toContain(`${server.url} issued an access token, valid until ${expiresAt}.${EOL}`);
   });
 
   test('keeps no token for post that is to stay alive, and says so where another one may have been issued', async () => {
