@@ -5,7 +5,16 @@ import { expect, test } from '@jest/globals';
 import { type Dashboard, startDashboard } from '../mock/dashboard.mts';
 import { ACTION_DIR } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
-import { expectGreen, expectUnseen, expectWarning, filesOf, inputsFor, newJob, printed } from './support/job';
+import {
+  expectGreen,
+  expectRed,
+  expectUnseen,
+  expectWarning,
+  filesOf,
+  inputsFor,
+  newJob,
+  printed,
+} from './support/job';
 
 const DAY_MS = 86_400_000;
 
@@ -21,6 +30,15 @@ async function useToken({ url }: Dashboard, token = ''): Promise<number> {
   const headers = { authorization: `Bearer ${token}` };
   return (await fetch(`${url}/developer/v1/printers/`, { headers })).status;
 }
+
+test.each(['client-id', 'client-secret'])(
+  'a wrong %s is refused, and the other input is not doubted',
+  async (input) => {
+    const { inputs } = await mockDashboard();
+    const main = await newJob().run('main', { inputs: { ...inputs, [input]: 'wrong0123456789' } });
+    expectRed(main, /did not accept the credentials \(401\): invalid_client\. Check [^:]*: ?\/\/[^ ]*\.$/);
+  },
+);
 
 test('a job gets a token that works, and that is refused when the job has ended', async () => {
   const dashboard = await mockDashboard();

@@ -66,8 +66,9 @@ const REVOKE = '/o/revoke_token/';
 
 /** Starts a Dashboard with tokens of its own, and with printers that are made up. */
 export async function startDashboard(options: DashboardOptions = {}): Promise<Dashboard> {
-  const { port = 0, host = '127.0.0.1', tls, clientId = 'mock-client' } = options;
-  const clientSecret = options.clientSecret ?? randomBytes(24).toString('base64url');
+  const { port = 0, host = '127.0.0.1', tls, clientId = 'mockClient' } = options;
+  // Letters and digits like the Dashboard's own, since the action takes anything else for a likely mistake.
+  const clientSecret = options.clientSecret ?? randomBytes(16).toString('hex');
   const scheme = tls ? 'https' : 'http';
   const oauth = createOAuth(clientId, clientSecret);
   const admit = rateLimiter(options.requestsPerSecond ?? Number.POSITIVE_INFINITY);

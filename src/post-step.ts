@@ -36,7 +36,7 @@ export async function postStep(run: Run): Promise<string> {
   }
 }
 
-async function revoke(token: string, origin: Origin, cancellation: Run): Promise<string> {
+async function revoke(token: string, origin: Origin, run: Run): Promise<string> {
   logger.hide(token);
   const clientSecret = readClientSecret();
   if (fingerprintOf(origin, clientSecret) !== origin.fingerprint) throw new StepError(NOT_REVOKED, ANOTHER_SECRET);
@@ -44,6 +44,6 @@ async function revoke(token: string, origin: Origin, cancellation: Run): Promise
   for (const secret of proxy?.secrets ?? []) logger.hide(secret);
   const apiUrl = logger.own(origin.apiUrl);
   logger.info(`Revoking the access token at ${apiUrl}${through(proxy)}.`);
-  await createDashboardClient(origin, clientSecret, proxy, cancellation, logger).revoke(token);
+  await createDashboardClient(origin, clientSecret, proxy, run, logger).revoke(token);
   return `Revoked the access token at ${apiUrl}.`;
 }

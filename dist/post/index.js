@@ -3245,7 +3245,7 @@ async function postStep(run) {
         throw new errors_StepError(NOT_REVOKED, message, error);
     }
 }
-async function revoke(token, origin, cancellation) {
+async function revoke(token, origin, run) {
     hide(token);
     const clientSecret = readClientSecret();
     if (fingerprintOf(origin, clientSecret) !== origin.fingerprint)
@@ -3255,7 +3255,7 @@ async function revoke(token, origin, cancellation) {
         hide(secret);
     const apiUrl = own(origin.apiUrl);
     logger_info(`Revoking the access token at ${apiUrl}${through(proxy)}.`);
-    await createDashboardClient(origin, clientSecret, proxy, cancellation, logger_namespaceObject).revoke(token);
+    await createDashboardClient(origin, clientSecret, proxy, run, logger_namespaceObject).revoke(token);
     return `Revoked the access token at ${apiUrl}.`;
 }
 
