@@ -18,7 +18,7 @@ const PRINT_RUN = `
 
 const pageOf = (model: string) => `count: integer, next: uri?, previous: uri?, results: ${model}[]`;
 
-export const MODELS: Readonly<Record<string, string>> = {
+const MODELS: Readonly<Record<string, string>> = {
   PaginatedCartridgeList: pageOf('Cartridge'),
   Cartridge: `
     serial, consumable_type, machine_type_id, material: text?, initial_volume_ml: number,
