@@ -184,7 +184,7 @@ test.each<[isInDoubt: boolean, changes: Parameters<typeof responseOf>[0]]>([
   [false, { status: 0, problem: { stage: 'tunnel', cause: 'cut' } }],
   ...[502, 504, 520, 524].map((status): [boolean, object] => [true, { status }]),
   ...[302, 401, 403, 429, 500, 503].map((status): [boolean, object] => [false, { status, body: 'x' }]),
-  ...['{"access', ' {"access_token": "x', 'not \0 text'].map((body): [boolean, object] => [true, { body }]),
+  ...['{"access', ' {"access_token": "x', 'not \0 text', '\ufffd'].map((body): [boolean, object] => [true, { body }]),
   ...['', ' ', 'Welcome', '[]', '{}', '{"error":"x"}', '<html>'].map((body): [boolean, object] => [false, { body }]),
 ])('that a token may have been issued unseen is %s behind %j', (isInDoubt, changes) => {
   expect(leavesDoubt(responseOf(changes))).toBe(isInDoubt);

@@ -75,6 +75,7 @@ describe('the token', () => {
   test.each<[status: number, body: object, tokens: [string, boolean][], error: RegExp | undefined]>([
     [200, { access_token: 'abc' }, [['abc', true]], undefined],
     [503, { access_token: 'abc' }, [['abc', true]], /503 \(service unavailable\); an access token came/],
+    [401, { access_token: 'abc' }, [['abc', true]], /accept the credentials \(401\); an access token came/],
     [200, { access_token: 'abc', token_type: 'mac' }, [['abc', true]], /a token_type other than Bearer/],
     [200, { data: { access_token: 'abc' } }, [['abc', true]], /holds no access_token/],
     [200, {}, [], /holds no access_token/],
