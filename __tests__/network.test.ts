@@ -21,20 +21,15 @@ import {
   runPost,
   runSteps,
 } from './support/job';
-import { type Script, startServer, TOKEN } from './support/scripted-server';
+import { startServer, TOKEN } from './support/scripted-server';
 import { startTcpServer, startTextServer } from './support/tcp-server';
 
 const DAY_MS = 86_400_000;
 
 /** A Dashboard with a certificate, and an environment that trusts it. */
-async function tlsServer(certificate: Certificate, script: Script = {}, tls: TlsOptions = {}) {
-  const server = await startServer(script, { tls: { ...tls, key: certificate.key, cert: certificate.cert } });
+async function tlsServer(certificate: Certificate, tls: TlsOptions = {}) {
+  const server = await startServer({}, { tls: { ...tls, key: certificate.key, cert: certificate.cert } });
   return { server, env: trust(certificate) };
-}
-
-/** The URL of a server that is to be asked over TLS. */
-function withTls({ port }: { port: number }) {
-  return { url: `https://127.0.0.1:${port}` };
 }
 
 describe('a certificate', () => {
@@ -104,7 +99,7 @@ describe('a certificate', () => {
     async (version) => {
       const certificate = await makeCertificate();
       const only = { minVersion: version, maxVersion: version, requestCert: true, ca: certificate.cert };
-      const { server, env } = await tlsServer(certificate, {}, only);
+      const { server, env } = await tlsServer(certificate, only);
       const main = await runMain(server, { env, inputs: { 'timeout-seconds': '2' } });
       const refused =
         /TLS handshake .* was refused \((EPROTO|ERR_SSL_\w*ALERT\w*)(, [\w ]+)?\)\. It may require a client/;
@@ -163,8 +158,8 @@ describe('a TLS handshake', () => {
     const cutting = await startTcpServer((socket) => socket.once('data', () => socket.resetAndDestroy()));
     const fast = { nodeArgs: preload('no-jitter', 'fast-time'), env: { ...env, TEST_TIMES_FASTER: '30' } };
     const [stalled, cut] = await Promise.all([
-      runMain(withTls(stalling), fast),
-      runMain(withTls(cutting), { inputs: { 'timeout-seconds': '1' } }),
+      runMain(stalling, fast),
+      runMain(cutting, { inputs: { 'timeout-seconds': '1' } }),
     ]);
     expectGreen(stalled);
     const attempt = expect.stringMatching(/the TLS handshake did not complete within 3\d\.\d s\. Retrying now/);
@@ -173,25 +168,20 @@ describe('a TLS handshake', () => {
     for (const { raw } of [stalled, cut]) expect(raw).not.toMatch(/may have been issued/);
   });
 
-  test('with a server that knows no secure renegotiation fails at once, in the words of OpenSSL', async () => {
-    // A ServerHello of TLS 1.2 without any extension.
-    const hello = Buffer.from(`160303002a020000260303${'01'.repeat(32)}00c02f00`, 'hex');
-    const main = await runMain(
-      withTls(await startTcpServer((socket) => socket.once('data', () => socket.write(hello)))),
-    );
-    // Where the form is sent while hands are shaken, Node has these words in the message of the error alone.
-    expectRed(
-      main,
-      /^No TLS connection to .* is possible \(.*unsafe legacy renegotiation disabled\)\. Its TLS is out of date/,
-    );
-    expect(attemptsIn(main)).toEqual([]);
-  });
+  // A ServerHello of TLS 1.2 without any extension.
+  const hello = Buffer.from(`160303002a020000260303${'01'.repeat(32)}00c02f00`, 'hex');
 
-  test('with a server that speaks no TLS fails at once', async () => {
-    const main = await runMain(withTls(await startTextServer('HTTP/1.1 400 Bad Request\r\n\r\n')));
-    const none =
-      /^No TLS connection to 127\.0\.0\.1:\d+ .*\((EPROTO|ERR_SSL_[A-Z_]+)(, [\w ]+)?\)\. Check the host and the port/;
-    expectRed(main, none);
+  test.each<[name: string, says: string | Buffer, problem: RegExp]>([
+    // Where the form is sent while hands are shaken, Node has these words of OpenSSL in the message of the error alone.
+    ['knows no secure renegotiation', hello, /\(.*, ?unsafe legacy renegotiation disabled\)\. Its TLS is out of date/],
+    [
+      'speaks no TLS',
+      'HTTP/1.1 400 Bad\r\n\r\n',
+      /\((EPROTO|ERR_SSL_[A-Z_]+)(, [\w ]+)?\)\. Check the host and the port/,
+    ],
+  ])('with a server that %s fails at once', async (_name, says, problem) => {
+    const main = await runMain(await startTextServer(says));
+    expectRed(main, new RegExp(`^No TLS connection to 127\\.0\\.0\\.1:\\d+ is possible ${problem.source}`));
     expect(attemptsIn(main)).toEqual([]);
   });
 });
