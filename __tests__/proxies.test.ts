@@ -180,9 +180,9 @@ describe('a proxy that says no is asked once, and the error says why', () => {
     expect(behind.server.requests).toEqual([]);
   });
 
-  test('407 to a user whose name is a word, with no hole in the sentence', async () => {
+  test('407 to a user whose name is a letter, with no hole in the sentence', async () => {
     const behind = await behindProxyThat(refusal(407, BASIC));
-    const { raw } = await runMainThrough(behind, 'proxy@');
+    const { raw } = await runMainThrough(behind, 'p@');
     const printed = raw.split(/\r?\n/);
     expect(printed).toContain(
       `::error::The proxy ${behind.proxy.host} rejected the credentials (407). This is the proxy of the runner, not the ` +
