@@ -15,7 +15,7 @@ import {
   runSteps,
 } from './support/job';
 import { type OnConnect, type ProxyOptions, refusal, startProxy } from './support/proxy';
-import { hang, json, type Script, startServer, TOKEN } from './support/scripted-server';
+import { empty, hang, json, type Script, startServer, TOKEN } from './support/scripted-server';
 import { startTextServer } from './support/tcp-server';
 
 /** Only the proxy can resolve it. */
@@ -130,7 +130,9 @@ describe('post goes the way that main went, whatever a later step has set', () =
   });
 
   test('through its proxy, with the credentials that the variable has by then, and none of another proxy', async () => {
-    const behind = await behindProxyThat(...Array<OnConnect>(5).fill('open'), refusal(407));
+    const script = [...Array<OnConnect>(6).fill('open'), refusal(407)];
+    const revoke = [empty(), json(503, { detail: 'not hidden here' }), empty()];
+    const behind = await dashboardBehind({ script }, { revoke });
     const { server, proxy, certificate } = behind;
     const job = newJob();
     expectGreen(await runMainThrough(behind, 'user:old-one@', { job }));
@@ -150,7 +152,8 @@ describe('post goes the way that main went, whatever a later step has set', () =
     }
     expectWarning(await post({}), /stays valid until .*: the proxy .* requires credentials \(407\)/);
     const sent = proxy.headers.map((headers) => headers['proxy-authorization']);
-    expect(sent).toEqual([basic('user:old-one'), undefined, basic('user:hidden'), undefined, undefined, undefined]);
+    const used = [basic('user:old-one'), undefined, basic('user:hidden'), basic('user:hidden')];
+    expect(sent).toEqual([...used, undefined, undefined, undefined]);
     expect(server.revoked).toHaveLength(4);
   });
 });
@@ -268,9 +271,8 @@ describe('the password of the proxy is seen nowhere', () => {
   });
 
   test('not when the proxy sends it back, in a status, a header, or no HTTP at all, which is final', async () => {
-    const header = `www-authenticate: Basic ${BASE64}\r\nlocation: https://${BASE64}.test\r\n`;
     const behind = await behindProxyThat(
-      { says: `HTTP/1.1 503 ${PASSWORD} ${BASE64}\r\n${header}\r\n` },
+      { says: `HTTP/1.1 503 ${PASSWORD} ${BASE64}\r\nlocation: https://${BASE64}.test\r\n\r\n` },
       { says: `${PASSWORD} ${BASE64}\r\n\r\n` },
     );
     const main = await runMainThrough(behind, USER_INFO);

@@ -32,8 +32,6 @@ import {
   TOKEN,
 } from './support/scripted-server';
 
-const onUnix = process.platform === 'win32' ? test.skip : test;
-
 /** Sends these bytes, and closes the connection. */
 function raw(bytes: string): Behaviour {
   return (response) => void response.socket?.end(bytes);
@@ -194,6 +192,8 @@ describe('timeout-seconds is the budget of the whole step', () => {
     expect(server.requests).toHaveLength(1);
   });
 });
+
+const onUnix = process.platform === 'win32' ? test.skip : test;
 
 onUnix('a pause of the machine loses no answer that came meanwhile, and is no error of its own', async () => {
   const { env, ...options } = faster(2);
