@@ -13,8 +13,6 @@ import { startServer, TOKEN } from './support/scripted-server';
 const DIST = join(ACTION_DIR, 'dist');
 const STEPS = ['main', 'post'] as const;
 
-const run = promisify(execFile);
-
 function bundle(step: StepName): string {
   return readFileSync(join(DIST, step, 'index.js'), 'utf8');
 }
@@ -115,7 +113,7 @@ async function findNode20(): Promise<string | undefined> {
   const name = process.platform === 'win32' ? 'node.exe' : 'node';
   const candidates = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
   for (const candidate of candidates.filter((path) => existsSync(path))) {
-    const { stdout } = await run(candidate, ['--version']);
+    const { stdout } = await promisify(execFile)(candidate, ['--version']);
     if (stdout.startsWith('v20.')) return candidate;
   }
   return undefined;

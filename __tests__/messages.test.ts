@@ -154,7 +154,6 @@ const scenarios: Scenario[] = [
   answered(reset()),
   answered(cutShort('{')),
   () => main(NOWHERE, { nodeArgs: preload('unknown-host') }),
-
   () => main(NOWHERE, { env: { https_proxy: 'socks5://proxy:1080' } }),
 
   withoutOutput,
