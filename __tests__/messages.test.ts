@@ -1,13 +1,15 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { ACTION_DIR, type StepResult } from '../mock/runner.mts';
-import { HIDDEN_HOST, makeCertificate, trust } from './support/certificate';
-import { inputsFor, newJob, type RunOptions, runMain, runPost } from './support/job';
+import { explain } from '../src/dashboard/explain';
+import type { Stage } from '../src/dashboard/http';
+import { parseProxy, TunnelError } from '../src/dashboard/proxy';
+import { inputsFor, newJob, preload, type RunOptions, runMain, runPost } from './support/job';
 import { slugOf } from './support/markdown';
-import { type OnConnect, refusal, startProxy } from './support/proxy';
+import { contextWith, responseOf } from './support/response';
 import {
   answer,
   type Behaviour,
@@ -19,7 +21,6 @@ import {
   reset,
   startServer,
 } from './support/scripted-server';
-import { startTcpServer, startTextServer } from './support/tcp-server';
 
 const LINES = 'lines-in-the-log';
 /** With these, an annotation has a link. */
@@ -28,9 +29,9 @@ const FROM_GITHUB = {
   GITHUB_ACTION_REPOSITORY: 'owner/name',
   GITHUB_ACTION_REF: 'v1',
 };
-const SOON = { 'timeout-seconds': '1' };
-const NOWHERE = { url: 'http://127.0.0.1:1' };
-const HIDDEN = { url: `https://${HIDDEN_HOST}` };
+const NOWHERE = { url: 'https://dashboard.invalid' };
+
+const PAGE = 'https://github.com/owner/name/blob/v1/docs/troubleshooting.md';
 
 /** The patterns of the messages below a heading, by how a link spells the heading: `…` stands for anything. */
 const patterns = readPatterns(readFileSync(join(ACTION_DIR, 'docs/troubleshooting.md'), 'utf8'));
@@ -52,7 +53,7 @@ function isMeant(pattern: string, message: string): boolean {
 
 /** All that a step said, each with the heading that explains it: that of its link, or that of the lines. */
 function messagesOf({ annotations, log }: StepResult): [message: string, heading: string][] {
-  const links = log.filter((line) => line.startsWith('What this means: '));
+  const links = log.filter((line) => line.startsWith(`What this means: ${PAGE}#`));
   const lines = log.filter((line) => !/^(?:Error|Warning): /.test(line));
   return [
     ...annotations.map(({ message }, index): [string, string] => [message, links[index]?.split('#')[1] ?? 'no link']),
@@ -60,51 +61,24 @@ function messagesOf({ annotations, log }: StepResult): [message: string, heading
   ];
 }
 
-type Scenario = () => Promise<StepResult>;
+type Scenario = () => Promise<StepResult | StepResult[]>;
 
-function preload(name: string): string[] {
-  return ['--require', join(import.meta.dirname, 'support', `${name}.cjs`)];
-}
-
-async function main(server: { url: string }, { env, ...options }: RunOptions = {}): Promise<StepResult> {
-  return runMain(server, { inputs: SOON, nodeArgs: [], ...options, env: { ...FROM_GITHUB, ...env } });
+async function main(server: { url: string }, { env, nodeArgs = [], ...options }: RunOptions = {}): Promise<StepResult> {
+  return runMain(server, {
+    inputs: { 'timeout-seconds': '5' },
+    nodeArgs: [...preload('no-jitter', 'fast-time'), ...nodeArgs],
+    env: { ...FROM_GITHUB, ...env },
+    ...options,
+  });
 }
 
 /** Main with these answers to its requests for a token. */
 function answered(...token: Behaviour[]): Scenario {
-  return async () => main(await startServer({ token }), { inputs: { 'timeout-seconds': '2' } });
+  return async () => main(await startServer({ token }));
 }
 
 function loaded(name: string, behaviour: Behaviour): Scenario {
   return async () => main(await startServer({ token: [behaviour] }), { nodeArgs: preload(name) });
-}
-
-/** Main with addresses or name servers that don't work. */
-function unreachable(name: string, env: Readonly<Record<string, string>>): Scenario {
-  return () => main(HIDDEN, { nodeArgs: preload(name), env });
-}
-
-/** Main with a server that answers the handshake of TLS like this. */
-function shaking(onHello: (socket: Socket) => void): Scenario {
-  return async () => {
-    const { port } = await startTcpServer((socket) => socket.once('data', () => onHello(socket)));
-    return main({ url: `https://127.0.0.1:${port}` });
-  };
-}
-
-function certified(...options: Parameters<typeof makeCertificate>): Scenario {
-  return async () => {
-    const certificate = await makeCertificate(...options);
-    const server = await startServer({}, { tls: { ...certificate, ciphers: 'DEFAULT:@SECLEVEL=0' } });
-    return main(server, { env: trust(certificate) });
-  };
-}
-
-function proxied(what: OnConnect, userInfo = ''): Scenario {
-  return async () => {
-    const proxy = await startProxy({ target: { port: 1 }, script: [what] });
-    return main(HIDDEN, { env: { https_proxy: `http://${userInfo}${proxy.host}` } });
-  };
 }
 
 /** Main, told to stop when the server has its request, which it then answers. */
@@ -137,32 +111,27 @@ async function withoutOutput(): Promise<StepResult> {
   return main(await startServer(), { job, env: { GITHUB_OUTPUT } });
 }
 
-/** Post of a job whose main step had these inputs and went well, with this answer, inputs or state. */
-function post(revoke: Behaviour, inputs = {}, mainInputs = {}, state: Record<string, string> = {}): Scenario {
-  return async () => {
-    const server = await startServer({ revoke: [revoke] });
-    const job = newJob();
-    await main(server, { job, inputs: mainInputs });
-    Object.assign(job.state, state);
-    return runPost(server, job, { inputs, env: FROM_GITHUB });
-  };
-}
-
-function postWith(state: string): Scenario {
-  return post(hang(), {}, {}, { state });
+/** Post, again and again, of one job, with these answers, another secret, and other states. */
+async function posts(): Promise<StepResult[]> {
+  const server = await startServer({ revoke: [answer(200), json(401, { error: 'invalid_client' }), answer(202)] });
+  const job = newJob();
+  await main(server, { job });
+  const post = (inputs = {}) => runPost(server, job, { inputs, env: FROM_GITHUB });
+  const steps = [await post(), await post(), await post(), await post({ 'client-secret': 'another' })];
+  const doubtUntil = new Date().toISOString();
+  const states = [{}, { isLeftAlive: true }, { doubtUntil }, { doubtUntil, isDoubtSaid: true }];
+  for (const state of ['{', ...states.map((state) => JSON.stringify(state))]) {
+    Object.assign(job.state, { state });
+    steps.push(await post());
+  }
+  return steps;
 }
 
 const action = parse(readFileSync(join(ACTION_DIR, 'action.yml'), 'utf8')) as { inputs: Record<string, unknown> };
-const DAY_MS = 86_400_000;
-const doubtUntil = new Date().toISOString();
 
 const scenarios: Scenario[] = [
   // A character that no input takes.
-  ...Object.keys(action.inputs).map(
-    (name): Scenario =>
-      () =>
-        main(NOWHERE, { inputs: { [name]: '\u0001' } }),
-  ),
+  ...Object.keys(action.inputs).map((name) => () => main(NOWHERE, { inputs: { [name]: '\u0001' } })),
 
   answered(json(401, { error: 'invalid_client' })),
   answered(json(400, { error: 'unsupported_grant_type' })),
@@ -175,7 +144,6 @@ const scenarios: Scenario[] = [
   answered(answer(200, 'x')),
   answered(json(200, {})),
   answered(json(200, { error: 'x' })),
-  answered(issue({ access_token: 'a b' })),
   answered(issue({ token_type: 'mac' })),
   answered(issue({ access_token: 'x'.repeat(31_000) })),
   answered(issue({ expires_in: 'soon' })),
@@ -183,55 +151,21 @@ const scenarios: Scenario[] = [
   answered(page(503)),
   answered(answer(504), issue()),
 
-  unreachable('unknown-host', { TEST_DNS_ERROR: 'ENOTFOUND' }),
-  unreachable('unknown-host', { TEST_DNS_ERROR: 'EAI_AGAIN' }),
-  unreachable('unknown-host', {}),
-  unreachable('unknown-host', { https_proxy: 'proxy.test:3128' }),
-  unreachable('addresses', { TEST_ADDRESSES: '192.0.2.1' }),
-  unreachable('addresses', { TEST_ADDRESSES: '192.0.2.1', https_proxy: 'proxy.test:3128' }),
-  // Windows takes two seconds to see that a connection is refused.
-  () => main(NOWHERE, { inputs: { 'timeout-seconds': '5' } }),
-  shaking(() => undefined),
-  shaking((socket) => socket.resetAndDestroy()),
-  answered(hang()),
   answered(reset()),
   answered(cutShort('{')),
-  async () => main(await startTextServer('x')),
-
-  async () => main(await startServer({}, { tls: await makeCertificate() })),
-  certified([], { validFrom: new Date(Date.now() - 2 * DAY_MS), validTo: new Date(Date.now() - DAY_MS) }),
-  certified([], { validFrom: new Date(Date.now() + DAY_MS) }),
-  certified(['elsewhere.test'], { addresses: [] }),
-  certified([], { forClients: true }),
-  // An alert: handshake_failure.
-  shaking((socket) => socket.end(Buffer.from('15030300020228', 'hex'))),
-  shaking((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
-
-  () => main(HIDDEN, { env: { https_proxy: 'socks5://proxy:1080' } }),
-  proxied(refusal(407)),
-  proxied(refusal(407), 'user:wrong@'),
-  proxied(refusal(407, { 'proxy-authenticate': 'NTLM' })),
-  proxied(refusal(403)),
-  proxied('hang'),
-  proxied('close'),
+  () => main(NOWHERE, { nodeArgs: preload('unknown-host') }),
+  () => main(NOWHERE, { env: { https_proxy: 'socks5://proxy:1080' } }),
 
   withoutOutput,
   losing,
   loaded('lost-output', issue()),
-  loaded('old-node', issue()),
+  // It asks for nothing.
+  loaded('old-node', hang()),
   loaded('defect', hang()),
   async () => main(await startServer({ token: [issue({ token_type: 'mac' })], revoke: [answer(404)] })),
   async () => main(await startServer(), { debug: true }),
 
-  post(answer(200)),
-  post(json(401, { error: 'invalid_client' })),
-  post(answer(202)),
-  post(hang(), { 'client-secret': 'another' }),
-  post(hang(), {}, { 'skip-token-revoke': 'true' }),
-  postWith('{}'),
-  postWith('{'),
-  postWith(JSON.stringify({ doubtUntil })),
-  postWith(JSON.stringify({ doubtUntil, isDoubtSaid: true })),
+  posts,
 ];
 
 /** Signals can't be sent on Windows. */
@@ -241,12 +175,50 @@ const isWindows = process.platform === 'win32';
 /** How many scenarios run at once. */
 const AT_ONCE = 4;
 
-const said: [message: string, heading: string][] = [];
+/** The messages that network.test.ts, proxies.test.ts and retries.test.ts provoke on the bundle, less their links. */
+function failed(stage: Stage, cause?: unknown, proxy = ''): [message: string, heading: string] {
+  const problem = cause === undefined ? { stage, timeoutMs: 1_000 } : { stage, cause };
+  const context = contextWith({ proxy: parseProxy(proxy) });
+  const { message, help } = explain(responseOf({ status: 0, problem }), context);
+  return [message, help];
+}
+
+function coded(code: string, more = {}): Error {
+  return Object.assign(new Error('x'), { code, ...more });
+}
+
+function tunnelRefused(status: number, userInfo = '', headers = {}): [message: string, heading: string] {
+  return failed('tunnel', new TunnelError({ status, headers }), `${userInfo}proxy.test:3128`);
+}
+
+const [refused] = [...getSystemErrorMap()].find(([, [name]]) => name === 'ECONNREFUSED') ?? [];
+const CERTIFICATES = ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID', 'INVALID_PURPOSE'];
+
+const said: [message: string, heading: string][] = [
+  failed('lookup', coded('ENOTFOUND')),
+  failed('lookup', coded('EAI_AGAIN', { syscall: 'getaddrinfo' })),
+  failed('connection'),
+  failed('connection', coded('ECONNREFUSED', { errno: refused })),
+  failed('handshake'),
+  failed('handshake', coded('ECONNRESET')),
+  failed('handshake', coded('ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE')),
+  failed('handshake', coded('ERR_SSL_WRONG_VERSION_NUMBER')),
+  failed('answer'),
+  failed('answer', coded('HPE_INVALID_CONSTANT')),
+  ...[...CERTIFICATES, 'ERR_TLS_CERT_ALTNAME_INVALID'].map((code) => failed('handshake', coded(code))),
+  tunnelRefused(407),
+  tunnelRefused(407, 'user:wrong@'),
+  tunnelRefused(407, '', { 'proxy-authenticate': 'NTLM' }),
+  tunnelRefused(403),
+  ...[undefined, new TunnelError(undefined, coded('ECONNRESET'))].map((cause) => failed('tunnel', cause, 'proxy.test')),
+];
 
 beforeAll(async () => {
   const waiting = isWindows ? scenarios : [ofUnix.scenario, ...scenarios];
   const work = async () => {
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) said.push(...messagesOf(await next()));
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      said.push(...[await next()].flat().flatMap(messagesOf));
+    }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
 }, 120_000);

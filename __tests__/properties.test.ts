@@ -8,29 +8,11 @@ import { codeOf, headerOf, hostOf, redact, wordsOf } from '../src/shared/text';
 import { contextWith, loggerWith, responseOf } from './support/response';
 
 /** Any text, with commands and control characters more often than chance would have them. */
-const pieces = [
-  '::',
-  '\n',
-  '\r',
-  '##[',
-  ']',
-  '#',
-  '::error::',
-  '##[add-mask]',
-  '\u2028',
-  '"',
-  '\\',
-  '%0A',
-  ' ',
-  '@',
-  '/',
-];
+const pieces = '\n|\r|\u2028|\0| |::|##[|]|#|::error::|##[add-mask]|"|\\|%0A|@|/|invalid_grant|Error|403'.split('|');
 const anyText = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.string({ unit: 'grapheme' }),
-  fc
-    .array(fc.oneof(fc.constantFrom(...pieces), fc.constantFrom('\0', 'invalid_grant', 'Error', '403'), fc.string()))
-    .map((parts) => parts.join('')),
+  fc.array(fc.oneof(fc.constantFrom(...pieces), fc.string())).map((parts) => parts.join('')),
 );
 
 /** A secret as credentials may be: long enough to be told from other text. */

@@ -17,14 +17,12 @@ export interface CertificateOptions {
   addresses?: readonly string[];
   validFrom?: Date;
   validTo?: Date;
-  /** With a key that OpenSSL takes for too short. */
-  weak?: boolean;
   /** For clients, and not for servers. */
   forClients?: boolean;
   /** Who signs it; itself, unless given. */
   authority?: Certificate;
-  /** An authority, and whether its key may sign certificates. */
-  isAuthority?: 'that may sign' | 'that may not sign';
+  /** One that may sign others. */
+  isAuthority?: true;
 }
 
 /** The name that only the proxy of a test can resolve. */
@@ -46,7 +44,7 @@ export async function makeCertificate(
     ...addresses.map((ip) => ({ type: 7 as const, ip })),
   ];
   const { private: key, cert } = await generate([{ name: 'commonName', value: randomUUID() }], {
-    ...(options.weak ? { keyType: 'rsa', keySize: 1_024 } : { keyType: 'ec' }),
+    keyType: 'ec',
     algorithm: 'sha256',
     notBeforeDate: validFrom,
     ...(validTo && { notAfterDate: validTo }),
@@ -55,7 +53,6 @@ export async function makeCertificate(
       { name: 'subjectAltName', altNames },
       ...(options.forClients ? [{ name: 'extKeyUsage' as const, clientAuth: true }] : []),
       ...(isAuthority ? [{ name: 'basicConstraints' as const, cA: true, critical: true }] : []),
-      ...(isAuthority === 'that may not sign' ? [{ name: 'keyUsage' as const, cRLSign: true, critical: true }] : []),
     ],
   });
   return { key, cert, file: writePem(cert) };

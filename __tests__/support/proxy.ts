@@ -14,10 +14,6 @@ export interface TestProxy {
   readonly connects: readonly string[];
   /** With which headers. */
   readonly headers: readonly IncomingHttpHeaders[];
-  /** Resolves when it has been asked to connect. */
-  readonly asked: Promise<void>;
-  /** Resolves when the one who asked has closed the connection. */
-  readonly left: Promise<void>;
 }
 
 export interface ProxyOptions {
@@ -27,8 +23,6 @@ export interface ProxyOptions {
   credentials?: string;
   /** One for each time that it is asked, once it has its credentials; the last one goes on for ever. */
   script?: readonly OnConnect[];
-  /** The status that it always answers instead of a tunnel. */
-  refuse?: number;
   /** The address that it listens on. */
   address?: string;
   tls?: { key: string; cert: string };
@@ -44,18 +38,14 @@ export function refusal(status: number, headers: Readonly<Record<string, string>
 export async function startProxy({ address = '127.0.0.1', ...options }: ProxyOptions): Promise<TestProxy> {
   const connects: string[] = [];
   const headers: IncomingHttpHeaders[] = [];
-  const asked = Promise.withResolvers<void>();
-  const left = Promise.withResolvers<void>();
   const server = options.tls ? createTlsServer(options.tls) : createServer();
   const sockets = new Set<Duplex>();
-  const script = [...(options.script ?? [options.refuse === undefined ? 'open' : refusal(options.refuse)])];
+  const script: OnConnect[] = options.script ? [...options.script] : ['open'];
   const wanted = options.credentials && `Basic ${Buffer.from(options.credentials).toString('base64')}`;
 
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     connects.push(request.url ?? '');
     headers.push(request.headers);
-    asked.resolve();
-    socket.once('end', left.resolve).once('close', left.resolve);
     socket.on('error', () => socket.destroy());
     const isKnown = !wanted || request.headers['proxy-authorization'] === wanted;
     const next = isKnown ? (script.length > 1 ? script.shift() : script[0]) : refusal(407);
@@ -76,5 +66,5 @@ export async function startProxy({ address = '127.0.0.1', ...options }: ProxyOpt
   });
   const { port } = server.address() as AddressInfo;
   const host = `${address.includes(':') ? `[${address}]` : address}:${port}`;
-  return { host, port, connects, headers, asked: asked.promise, left: left.promise };
+  return { host, port, connects, headers };
 }

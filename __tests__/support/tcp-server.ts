@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { cleanup } from './cleanup';
 
-/** A server that speaks no protocol but what it is told to. */
+/** A server that speaks no protocol but what it is told to, to be asked over TLS. */
 export async function startTcpServer(onConnection: (socket: Socket) => void): Promise<{ url: string; port: number }> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -15,10 +15,10 @@ export async function startTcpServer(onConnection: (socket: Socket) => void): Pr
     for (const socket of sockets) socket.destroy();
   });
   const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, port };
+  return { url: `https://127.0.0.1:${port}`, port };
 }
 
 /** A server that answers every request with this text. */
-export function startTextServer(text: string): Promise<{ url: string; port: number }> {
+export function startTextServer(text: string | Buffer): Promise<{ url: string; port: number }> {
   return startTcpServer((socket) => socket.once('data', () => socket.end(text)));
 }
