@@ -176,14 +176,15 @@ onUnix('.ci/set-owner', () => {
     const runIn = (command: string, ...args: string[]) => spawnSync(command, args, { cwd: copy }).status;
     runIn('git', 'init', '--quiet');
     runIn('git', 'add', '--all');
-    expect(runIn('bash', '.ci/set-owner', 'another-owner')).toBe(0);
+    const owner = 'another-owner';
+    expect(runIn('bash', '.ci/set-owner', owner)).toBe(0);
 
     const read = (root: string, path: string) => readFileSync(join(root, path), 'utf8');
     const [old] = /[\w-]+(?=\/formlabs-dashboard-token@)/.exec(read(ACTION_DIR, 'README.md')) ?? [];
     for (const path of files) {
       const expected = read(ACTION_DIR, path)
-        .replaceAll(`${old}/formlabs-dashboard-token`, 'another-owner/formlabs-dashboard-token')
-        .replaceAll(`@${old}/`, '@another-owner/');
+        .replaceAll(`${old}/formlabs-dashboard-token`, `${owner}/formlabs-dashboard-token`)
+        .replaceAll(`@${old}/`, `@${owner}/`);
       expect({ path, text: read(copy, path) }).toEqual({ path, text: expected });
     }
   });
