@@ -269,30 +269,29 @@ example('sandbox.yml lists the printers of a mock Dashboard, which ends with the
 });
 
 // Whoever copies an example reads this first when something is wrong.
-for (const file of ['list-printers.yml', 'export.yml', 'composite.yml']) {
-  example(`${file} is red with curl's own words where it gets no answer`, async () => {
-    const formlabs = await startFormlabs();
-    writeFileSync(join(formlabs.folder, '.curlrc'), 'connect-to = "api.formlabs.com:443:127.0.0.1:1"\n');
-    const run = await runOn(formlabs, file, { actions: STAND_INS });
-    expect(run.conclusion).toBe('failure');
-    expect(run.log).toMatch(/^curl: \(7\) /m);
-    expect(run.log).not.toContain('No such file');
-    expect(formlabs.liveTokens()).toBe(0);
-  });
-}
+example("examples are red with curl's own words where they get no answer", async () => {
+  const formlabs = await startFormlabs();
+  writeFileSync(join(formlabs.folder, '.curlrc'), 'connect-to = "api.formlabs.com:443:127.0.0.1:1"\n');
+  const files = ['list-printers.yml', 'export.yml', 'composite.yml'];
+  const runs = await Promise.all(files.map((file) => runOn(formlabs, file, { actions: STAND_INS })));
+  for (const { conclusion, log } of runs) {
+    expect(conclusion).toBe('failure');
+    expect(log).toMatch(/^curl: \(7\) /m);
+    expect(log).not.toContain('No such file');
+  }
+  expect(formlabs.liveTokens()).toBe(0);
+});
 
-const REFUSALS: [name: string, workflow: unknown, shows: RegExp][] = [
-  ['the first workflow of README.md', FIRST_WORKFLOW, /^curl: \(22\) .* 401/m],
-  ['list-printers.yml', 'list-printers.yml', /"detail":"Authentication credentials were not provided\."/],
-];
-for (const [name, workflow, shows] of REFUSALS) {
-  example(`${name} is red and says why where the Dashboard refuses`, async () => {
-    const [formlabs, another] = [await startFormlabs(), await startFormlabs()];
-    const run = await runOn(formlabs, workflow, { machine: { ...formlabs.machine, CURL_HOME: another.folder } });
-    expect(run.conclusion).toBe('failure');
-    expect(run.log).toMatch(shows);
-  });
-}
+example('examples are red and say why where the Dashboard refuses', async () => {
+  const [formlabs, another] = await Promise.all([startFormlabs(), startFormlabs()]);
+  const options = { machine: { ...formlabs.machine, CURL_HOME: another.folder } };
+  const workflows = [FIRST_WORKFLOW, 'list-printers.yml'];
+  const runs = await Promise.all(workflows.map((workflow) => runOn(formlabs, workflow, options)));
+  expect(runs).toMatchObject([
+    { conclusion: 'failure', log: expect.stringMatching(/^curl: \(22\) .* 401/m) },
+    { conclusion: 'failure', log: expect.stringContaining('"detail":"Authentication credentials were not provided."') },
+  ]);
+});
 
 example('an example waits where the Dashboard asks it to', async () => {
   const formlabs = await startFormlabs({ requestsPerSecond: 1 });
