@@ -1,11 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
-import { expect, test } from '@jest/globals';
-import { parse, stringify } from 'yaml';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, jest, test } from '@jest/globals';
+import { parse } from 'yaml';
 import { CARTRIDGES, PRINTERS, PRINTS, TANKS } from '../mock/fleet.mts';
 import { startPreFormServer } from '../mock/preform-server.mts';
 import { ACTION_DIR } from '../mock/runner.mts';
@@ -41,9 +38,15 @@ function powershellExample(name: string, run: () => Promise<void>): void {
   example(name, run, noPowerShell);
 }
 
-function runOn(formlabs: Formlabs, path: string, options: JobOptions = {}): Promise<JobRun> {
-  const { secrets, machine, nodeArgs } = formlabs;
-  return runWorkflow(path, { secrets, machine, nodeArgs, ...options });
+/** The workflow of an example. */
+function workflowOf(file: string): unknown {
+  return parse(readFileSync(join(ACTION_DIR, 'examples', file), 'utf8'));
+}
+
+/** Runs a workflow, or that of an example, where api.formlabs.com is the mock Dashboard. */
+function runOn({ secrets, machine, nodeArgs }: Formlabs, workflow: unknown, options: JobOptions = {}): Promise<JobRun> {
+  const parsed = typeof workflow === 'string' ? workflowOf(workflow) : workflow;
+  return runWorkflow(parsed, { secrets, machine, nodeArgs, ...options });
 }
 
 /** The checkout of a repository that has the composite action where its first lines say. */
@@ -53,18 +56,6 @@ const STAND_INS: NonNullable<JobOptions['actions']> = {
       recursive: true,
     }),
 };
-
-/** The settings of a curl that finds nobody at api.formlabs.com. */
-async function nobodyListens(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  const folder = mkdtempSync(join(tmpdir(), 'curl-'));
-  cleanup(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, '.curlrc'), `connect-to = "api.formlabs.com:443:127.0.0.1:${port}"\n`);
-  return folder;
-}
 
 interface RecipeStep {
   name?: string;
@@ -76,22 +67,12 @@ const [FIRST_WORKFLOW, ...RECIPES] = [
   ...readFileSync(join(ACTION_DIR, 'README.md'), 'utf8').matchAll(/```yaml\n(.*?)```/gs),
 ].map(([, block = '']) => parse(block)) as [{ jobs: { printers: { steps: RecipeStep[] } } }, ...unknown[]];
 
-const [THE_ACTION] = FIRST_WORKFLOW.jobs.printers.steps;
-
-/** A workflow of these steps, and then of one that the README gives. */
-function withRecipe(steps: readonly unknown[], name: string, shell: string): string {
+/** A step that the README gives for a shell. */
+function recipe(name: string, shell: string): RecipeStep {
   const recipes: RecipeStep[] = RECIPES.filter(Array.isArray).flat();
-  const step = recipes.find((recipe) => recipe.name === name && recipe.shell === shell);
+  const step = recipes.find((one) => one.name === name && one.shell === shell);
   if (step === undefined) throw new Error(`The README has no step ${name} in ${shell}.`);
-  return save({ jobs: { printers: { steps: [...steps, step] } } });
-}
-
-/** Writes a workflow to where runWorkflow() finds it. */
-function save(workflow: unknown): string {
-  const folder = mkdtempSync(join(tmpdir(), 'workflow-'));
-  cleanup(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'workflow.yml'), stringify(workflow));
-  return relative(ACTION_DIR, join(folder, 'workflow.yml'));
+  return step;
 }
 
 /** Has PowerShell find the Dashboard under its name; .NET reads these on Linux only. */
@@ -109,50 +90,24 @@ function expectPrinters({ log }: JobRun): void {
 }
 
 /** All steps ended well, and the token is revoked and was never seen. */
-function expectHeld(run: JobRun, formlabs: Pick<Formlabs, 'issuedTokens' | 'liveTokens'>): void {
+function expectHeld(run: JobRun, formlabs: Formlabs): void {
   const wrong = run.steps.filter(({ outcome }) => outcome !== 'success').map(({ name }) => name);
   expect({ wrong, log: wrong.length > 0 ? run.log : '' }).toEqual({ wrong: [], log: '' });
   expect(run.steps.at(-1)?.name).toMatch(/^Post Run /);
   expect([formlabs.issuedTokens(), formlabs.liveTokens()]).toEqual([1, 0]);
 }
 
-example('the first workflow of README.md lists serials and status', async () => {
-  const formlabs = await startFormlabs();
-  const run = await runOn(formlabs, save(FIRST_WORKFLOW));
-  expectHeld(run, formlabs);
-  expectPrinters(run);
-});
-
-example('the first workflow of README.md is red where the Dashboard refuses', async () => {
-  const formlabs = await startFormlabs();
-  const elsewhere = await startFormlabs();
-  const run = await runOn(formlabs, save(FIRST_WORKFLOW), {
-    machine: { ...formlabs.machine, CURL_HOME: dirname(elsewhere.authority) },
-  });
-  expect(run.conclusion).toBe('failure');
-  expect(run.log).toMatch(/^curl: \(22\) .* 401/m);
-});
-
-example(
-  'README.md lists printers in PowerShell',
-  async () => {
-    const formlabs = await startFormlabs();
-    const workflow = withRecipe([THE_ACTION], 'List printers', 'powershell');
-    const run = await runOn(formlabs, workflow, await forPowerShell(formlabs));
-    expectHeld(run, formlabs);
-    expectPrinters(run);
-  },
-  reason || noPowerShell,
-);
-
 for (const shell of ['bash', 'powershell']) {
   example(
-    `README.md revokes the token early in ${shell}`,
+    `the first workflow of README.md lists printers, and its token is revoked early, in ${shell}`,
     async () => {
       const formlabs = await startFormlabs();
-      const workflow = withRecipe(FIRST_WORKFLOW.jobs.printers.steps, 'Revoke the token', shell);
-      const run = await runOn(formlabs, workflow, await forPowerShell(formlabs));
+      const [theAction, list] = FIRST_WORKFLOW.jobs.printers.steps;
+      const steps = [theAction, shell === 'bash' ? list : recipe('List printers', shell)];
+      const workflow = { jobs: { printers: { steps: [...steps, recipe('Revoke the token', shell)] } } };
+      const run = await runOn(formlabs, workflow, shell === 'bash' ? {} : await forPowerShell(formlabs));
       expectHeld(run, formlabs);
+      expectPrinters(run);
       const revocations = formlabs.requests().filter((request) => request.endsWith('/revoke_token/'));
       expect(revocations).toHaveLength(2);
     },
@@ -162,15 +117,22 @@ for (const shell of ['bash', 'powershell']) {
 
 example('reusable.yml lists serials and status', async () => {
   const formlabs = await startFormlabs();
-  const run = await runOn(formlabs, 'examples/reusable.yml');
+  const run = await runOn(formlabs, 'reusable.yml');
   expectHeld(run, formlabs);
   expectPrinters(run);
 });
 
-example('list-printers.yml puts every printer into the summary', async () => {
-  const formlabs = await startFormlabs();
-  const run = await runOn(formlabs, 'examples/list-printers.yml');
+example('list-printers.yml puts every printer into the summary, and waits where the Dashboard asks it to', async () => {
+  const formlabs = await startFormlabs({ requestsPerSecond: 1 });
+  // The Dashboard's clock stands still, so that no load on the machine matters: a second passes once the first GET has
+  // been refused, and another before the post step asks.
+  const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.now());
+  for (const count of [2, 3]) formlabs.received(count).then(() => clock.mockReturnValue(Date.now() + 1_000));
+  cleanup(() => jest.restoreAllMocks());
+  const run = await runOn(formlabs, 'list-printers.yml');
   expectHeld(run, formlabs);
+  expect(formlabs.requests().filter((request) => request.startsWith('GET'))).toHaveLength(2);
+  // What was refused is no part of what was asked for.
   expect(run.summary).toBe(`| Serial | Alias | Status |
 | --- | --- | --- |
 | Form4-EagerOtter | Prototyping 1 | IDLE |
@@ -185,7 +147,7 @@ example('list-printers.yml puts every printer into the summary', async () => {
 example('export.yml keeps every page of every list', async () => {
   const formlabs = await startFormlabs();
   const kept: string[] = [];
-  const run = await runOn(formlabs, 'examples/export.yml', {
+  const run = await runOn(formlabs, 'export.yml', {
     actions: {
       'actions/upload-artifact': ({ path = '' }, workspace) => {
         for (const name of readdirSync(join(workspace, path)).sort()) {
@@ -210,7 +172,7 @@ example('export.yml keeps every page of every list', async () => {
 
 example('composite.yml and composite-action/ list serials', async () => {
   const formlabs = await startFormlabs();
-  const run = await runOn(formlabs, 'examples/composite.yml', { actions: STAND_INS });
+  const run = await runOn(formlabs, 'composite.yml', { actions: STAND_INS });
   expectHeld(run, formlabs);
   expect(run.log).toContain(PRINTERS.map(({ serial }) => serial).join('\n'));
 });
@@ -218,7 +180,7 @@ example('composite.yml and composite-action/ list serials', async () => {
 example('proxy.yml does everything through a proxy that opens TLS', async () => {
   const formlabs = await startFormlabs();
   const proxy = await startProxy({ target: formlabs });
-  const run = await runWorkflow('examples/proxy.yml', {
+  const run = await runWorkflow(workflowOf('proxy.yml'), {
     secrets: formlabs.secrets,
     env: { https_proxy: `http://${proxy.host}`, NODE_EXTRA_CA_CERTS: formlabs.authority },
   });
@@ -233,23 +195,15 @@ async function startPrinting(options: { silentAt?: string; form?: string; printe
   const formlabs = await startFormlabs();
   const server = await startPreFormServer(formlabs.accepts, silentAt === undefined ? {} : { silentAt });
   cleanup(server.close);
-  const file = join(dirname(formlabs.authority), 'Prüfling ½.form');
+  const file = join(formlabs.folder, 'Prüfling ½.form');
   writeFileSync(file, form);
-  const run = await runOn(formlabs, 'examples/remote-print.yml', {
+  const run = await runOn(formlabs, 'remote-print.yml', {
     inputs: { 'form-file': file, printer, 'job-name': 'Prüfling "½"', 'print-now': printNow },
     // A proxy that answers nobody.
     machine: { ...formlabs.machine, http_proxy: 'http://127.0.0.1:9', HTTP_PROXY: 'http://127.0.0.1:9' },
     env: { PREFORM_SERVER: server.url, ...(silentAt !== undefined && { REQUEST_SECONDS: '1' }) },
   });
   return { formlabs, server, file, run };
-}
-
-/** Nothing was printed, the step that prints is red, and the rest was cleaned up. */
-function expectNotPrinted({ formlabs, server, run }: Awaited<ReturnType<typeof startPrinting>>): void {
-  expect(server.jobs).toEqual([]);
-  expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', 'success', 'success']);
-  expect(server.isLoggedIn()).toBe(false);
-  expect(formlabs.liveTokens()).toBe(0);
 }
 
 for (const printNow of ['true', 'false']) {
@@ -264,37 +218,39 @@ for (const printNow of ['true', 'false']) {
   });
 }
 
-powershellExample('remote-print.yml shows why a file was refused, and logs out', async () => {
-  const printing = await startPrinting({ form: '' });
-  expectNotPrinted(printing);
-  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/load-form\/ failed: .*400.*INVALID_FILE/m);
-  expect(printing.run.log).toContain(`The file ${printing.file} is empty.`);
-});
-
-powershellExample('remote-print.yml shows that a printer is unknown, and logs out', async () => {
-  const printing = await startPrinting({ printer: 'Süd-1' });
-  expectNotPrinted(printing);
-  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/scene\/.*\/print\/ failed: .*400.*PRINTER_NOT_FOUND/m);
-  expect(printing.run.log).toContain('There is no printer Süd-1.');
-});
-
-powershellExample('remote-print.yml gives up on a server that is silent, and logs out', async () => {
-  const printing = await startPrinting({ silentAt: '/load-form/' });
-  expectNotPrinted(printing);
-  expect(printing.run.log).toMatch(/^(?:::error::|Error: )\/load-form\/ failed: .*(time|Timeout)/m);
-});
-
-powershellExample('remote-print.yml does not log out whoever it did not log in', async () => {
-  const { formlabs, run } = await startPrinting({ silentAt: '/login/' });
-  expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', 'skipped', 'success']);
-  expect(formlabs.liveTokens()).toBe(0);
-});
+type Failure = [name: string, options: Parameters<typeof startPrinting>[0], logOut: string, shows: RegExp];
+const FAILURES: Failure[] = [
+  [
+    'a file was refused',
+    { form: '' },
+    'success',
+    /\/load-form\/ failed: .*400.*INVALID_FILE.*Prüfling ½\.form is empty\./,
+  ],
+  [
+    'a printer is unknown',
+    { printer: 'Süd-1' },
+    'success',
+    /\/print\/ failed: .*400.*PRINTER_NOT_FOUND.* no printer Süd-1\./,
+  ],
+  // Whoever it did not log in is not logged out either.
+  ['a login is not answered', { silentAt: '/login/' }, 'skipped', /\/login\/ failed: .*(time|Timeout)/],
+];
+for (const [name, options, logOut, shows] of FAILURES) {
+  powershellExample(`remote-print.yml is red and prints nothing where ${name}, and cleans up`, async () => {
+    const { formlabs, server, run } = await startPrinting(options);
+    expect(server.jobs).toEqual([]);
+    expect(run.steps.map(({ outcome }) => outcome)).toEqual(['success', 'failure', logOut, 'success']);
+    expect([server.isLoggedIn(), formlabs.liveTokens()]).toEqual([logOut === 'skipped', 0]);
+    const errors = run.log.split('\n').filter((line) => /^(?:::error::|Error: )/.test(line));
+    expect(errors).toEqual([expect.stringMatching(shows)]);
+  });
+}
 
 example('python-client.yml lists every printer', pythonClient, reason || offline);
 
 async function pythonClient(): Promise<void> {
   const formlabs = await startFormlabs();
-  const run = await runOn(formlabs, 'examples/python-client.yml', {
+  const run = await runOn(formlabs, 'python-client.yml', {
     actions: {
       'actions/checkout': ({ repository, ref = '' }, workspace) => {
         const git = (...args: string[]) => execFileSync('git', args, { cwd: workspace });
@@ -311,7 +267,7 @@ async function pythonClient(): Promise<void> {
 }
 
 example('sandbox.yml lists the printers of a mock Dashboard, which ends with the job', async () => {
-  const run = await runWorkflow('examples/sandbox.yml');
+  const run = await runWorkflow(workflowOf('sandbox.yml'));
   expect({ conclusion: run.conclusion, log: run.log }).toMatchObject({ conclusion: 'success' });
   for (const { serial, printer_status } of PRINTERS) {
     expect(run.log).toContain(`\n${serial} ${printer_status.status}\n`);
@@ -320,42 +276,26 @@ example('sandbox.yml lists the printers of a mock Dashboard, which ends with the
 });
 
 // Whoever copies an example reads this first when something is wrong.
-for (const name of ['list-printers', 'export', 'composite']) {
-  example(`${name}.yml is red with curl's own words where it gets no answer`, async () => {
-    const formlabs = await startFormlabs();
-    const run = await runOn(formlabs, `examples/${name}.yml`, {
-      machine: { ...formlabs.machine, CURL_HOME: await nobodyListens() },
-      actions: STAND_INS,
-    });
-    expect(run.conclusion).toBe('failure');
-    expect(run.log).toMatch(/^curl: \(7\) /m);
-    expect(run.log).not.toContain('No such file');
-    expect(formlabs.liveTokens()).toBe(0);
-  });
-}
-
-example('an example shows the answer of a Dashboard that refuses', async () => {
+example("examples are red with curl's own words where they get no answer", async () => {
   const formlabs = await startFormlabs();
-  const elsewhere = await startFormlabs();
-  const run = await runOn(formlabs, 'examples/list-printers.yml', {
-    machine: { ...formlabs.machine, CURL_HOME: dirname(elsewhere.authority) },
-  });
-  expect(run.conclusion).toBe('failure');
-  expect(run.log).toContain('"detail":"Authentication credentials were not provided."');
-});
-
-example('an example waits where the Dashboard asks it to', async () => {
-  const formlabs = await startFormlabs({ requestsPerSecond: 1 });
-  const run = await runOn(formlabs, 'examples/list-printers.yml');
-  expectHeld(run, formlabs);
-  // What was refused is no part of what was asked for.
-  expect(formlabs.requests().filter((request) => request.startsWith('GET'))).toHaveLength(2);
-  expect(run.summary).toMatch(/^\| Serial .*\n.*\n\| Form4-EagerOtter/);
-});
-
-test('every example is run here', () => {
-  const source = readFileSync(import.meta.filename, 'utf8');
-  for (const name of readdirSync(join(ACTION_DIR, 'examples'))) {
-    expect(source).toMatch(new RegExp(`^(?:powershellE|e)xample\\('(?:.* )?${name}/? `, 'm'));
+  writeFileSync(join(formlabs.folder, '.curlrc'), 'connect-to = "api.formlabs.com:443:127.0.0.1:1"\n');
+  const files = ['list-printers.yml', 'export.yml', 'composite.yml'];
+  const runs = await Promise.all(files.map((file) => runOn(formlabs, file, { actions: STAND_INS })));
+  for (const { conclusion, log } of runs) {
+    expect(conclusion).toBe('failure');
+    expect(log).toMatch(/^curl: \(7\) /m);
+    expect(log).not.toContain('No such file');
   }
+  expect(formlabs.liveTokens()).toBe(0);
+});
+
+example('examples are red and say why where the Dashboard refuses', async () => {
+  const [formlabs, another] = await Promise.all([startFormlabs(), startFormlabs()]);
+  const options = { machine: { ...formlabs.machine, CURL_HOME: another.folder } };
+  const workflows = [FIRST_WORKFLOW, 'list-printers.yml'];
+  const runs = await Promise.all(workflows.map((workflow) => runOn(formlabs, workflow, options)));
+  expect(runs).toMatchObject([
+    { conclusion: 'failure', log: expect.stringMatching(/^curl: \(22\) .* 401/m) },
+    { conclusion: 'failure', log: expect.stringContaining('"detail":"Authentication credentials were not provided."') },
+  ]);
 });

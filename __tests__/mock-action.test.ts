@@ -7,13 +7,15 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { ACTION_DIR, createJob, type Job, type StepOptions, type StepResult } from '../mock/runner.mts';
 import { cleanup } from './support/cleanup';
-import { expectGreen, expectRed, expectUnseen, newJob } from './support/job';
+import { expectGreen, expectRed, expectUnseen } from './support/job';
 
 // The action in mock/, whose process outlives its main step. It runs from a copy of the folder, beside which there are
 // neither packages nor the rest of the project.
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'mock action-'));
 cpSync(join(ACTION_DIR, 'mock'), FOLDER, { recursive: true });
+/** Where Node keeps what it has made of the sources, so that not every step compiles them anew. */
+const COMPILED = { NODE_COMPILE_CACHE: join(FOLDER, 'compiled') };
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true, maxRetries: 5 }));
 
 const NOTHING_STARTED = 'No mock Dashboard was started, so there is none to end.';
@@ -52,131 +54,114 @@ async function newMockJob(behaviour = ''): Promise<MockJob> {
   const nodeArgs = ['--require', join(import.meta.dirname, 'support/background.cjs')];
   const { port } = watcher.address() as AddressInfo;
   const main = (options: StepOptions = {}) => {
-    const env = { TEST_PORT: String(port), TEST_BACKGROUND: behaviour, ...options.env };
+    const env = { TEST_PORT: String(port), TEST_BACKGROUND: behaviour, ...COMPILED, ...options.env };
     return job.run('main', { nodeArgs, ...options, env });
   };
-  return { job, main, post: (options) => job.run('post', options), background };
-}
-
-function inputsOf({ outputs }: StepResult): Record<string, string> {
-  const { 'api-url': url = '', 'client-id': id = '', 'client-secret': secret = '' } = outputs;
-  return { 'api-url': url, 'client-id': id, 'client-secret': secret };
+  const post = (options: StepOptions = {}) => job.run('post', { ...options, env: { ...COMPILED, ...options.env } });
+  return { job, main, post, background };
 }
 
 function read(file: string): Record<'inputs' | 'outputs', Record<string, unknown>> {
   return parse(readFileSync(join(FOLDER, file), 'utf8'));
 }
 
-/** Gets a token, and leaves it alive. */
-async function leaveToken(main: StepResult): Promise<void> {
-  const { exitCode } = await newJob().run('main', { inputs: inputsOf(main) });
-  expect(exitCode).toBe(0);
+/** Posts a form to the mock Dashboard that a main step has started, with its credentials. */
+function ask({ outputs }: StepResult, path: string, form: Record<string, string>): Promise<Response> {
+  const { 'client-id': client_id = '', 'client-secret': client_secret = '' } = outputs;
+  const body = new URLSearchParams({ client_id, client_secret, ...form });
+  return fetch(`${outputs['api-url']}/developer/v1/o/${path}/`, { method: 'POST', body });
+}
+
+async function requestToken(main: StepResult): Promise<string> {
+  const { access_token } = Object(await (await ask(main, 'token', { grant_type: 'client_credentials' })).json());
+  return access_token;
 }
 
 describe('in a job', () => {
   test('that revokes its token it is green, counts, and ends with the job', async () => {
     const { job, main, post, background } = await newMockJob();
-    const started = await main();
+    const started = await main({ inputs: { 'allow-live-tokens': 'True' } });
     expectGreen(started);
     expect(started.stderr).toBe('');
-    const inputs = inputsOf(started);
-    expect(started.log).toEqual([
-      `A mock Dashboard with made-up printers listens at ${inputs['api-url']} until this job ends.`,
-    ]);
-    expect(job.masks).toEqual(new Set([inputs['client-secret']]));
-    expectUnseen(started, inputs['client-secret'] ?? '');
+    expect(Object.keys(started.outputs)).toEqual(Object.keys(read('action.yml').outputs));
+    const { 'api-url': url = '', 'client-secret': secret = '' } = started.outputs;
+    expect(started.log).toEqual([`A mock Dashboard with made-up printers listens at ${url} until this job ends.`]);
+    expect(job.masks).toEqual(new Set([secret]));
+    expectUnseen(started, secret);
 
-    const user = newJob();
-    const { outputs } = await user.run('main', { inputs });
-    const headers = { authorization: `Bearer ${outputs['token']}` };
-    expect((await fetch(`${inputs['api-url']}/developer/v1/printers/`, { headers })).status).toBe(200);
-    expectGreen(await user.run('post', { inputs }));
+    const token = await requestToken(started);
+    const headers = { authorization: `Bearer ${token}` };
+    expect((await fetch(`${url}/developer/v1/printers/`, { headers })).status).toBe(200);
+    expect((await ask(started, 'revoke_token', { token })).status).toBe(200);
 
-    const ended = await post();
+    // The environment may name a proxy for everything.
+    const proxy = 'http://127.0.0.1:1';
+    const ended = await post({ env: { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: proxy, http_proxy: proxy } });
     expectGreen(ended);
     expect(ended.log).toEqual([
       'The mock Dashboard has ended. It issued 1 access token and got 3 requests.',
       'No access token was left alive.',
     ]);
-    await expect(fetch(inputs['api-url'] ?? '')).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
     await (await background).ended;
   });
 
-  test.each(['false', '', 'FALSE'])('a token that is left alive is red (allow-live-tokens: "%s")', async (allow) => {
-    const { main, post, background } = await newMockJob();
-    const started = await main({ inputs: { 'allow-live-tokens': allow } });
-    await leaveToken(started);
-    await leaveToken(started);
+  test('a token that is left alive is red', async () => {
+    const { main, post } = await newMockJob();
+    const started = await main({ inputs: { 'allow-live-tokens': 'FALSE' } });
+    for (let time = 0; time < 2; time += 1) await requestToken(started);
     // What counts is what main was given.
     const ended = await post({ inputs: { 'allow-live-tokens': 'true' } });
     expectRed(ended, '2 access tokens left alive at the end of the job: revoke every token, or set allow-live-tokens');
     expect(ended.log[0]).toBe('The mock Dashboard has ended. It issued 2 access tokens and got 2 requests.');
-    await (await background).ended;
   });
 
-  test.each(['true', 'True'])('it may be left alive with allow-live-tokens: %s', async (allow) => {
-    const { main, post, background } = await newMockJob();
-    await leaveToken(await main({ inputs: { 'allow-live-tokens': allow } }));
+  test('it may be left alive with allow-live-tokens: true', async () => {
+    const { main, post } = await newMockJob();
+    await requestToken(await main({ inputs: { 'allow-live-tokens': 'true' } }));
     const ended = await post();
     expectGreen(ended);
     expect(ended.log.at(-1)).toBe('1 access token left alive at the end of the job, which allow-live-tokens permits.');
-    await (await background).ended;
-  });
-
-  test('its outputs are those of action.yml, and have types as its inputs do', async () => {
-    const { main, post } = await newMockJob();
-    const [action, types] = [read('action.yml'), read('action-types.yml')];
-    expect(Object.keys((await main()).outputs)).toEqual(Object.keys(action.outputs));
-    for (const kind of ['inputs', 'outputs'] as const) {
-      expect(Object.keys(types[kind])).toEqual(Object.keys(action[kind]));
-    }
-    await post();
-  });
-
-  test('it is found where the environment names a proxy for everything', async () => {
-    const { main, post } = await newMockJob();
-    await main();
-    const proxy = 'http://127.0.0.1:1';
-    expectGreen(await post({ env: { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: proxy, http_proxy: proxy } }));
   });
 });
 
+test('its inputs and outputs have types', () => {
+  const [action, types] = [read('action.yml'), read('action-types.yml')];
+  for (const kind of ['inputs', 'outputs'] as const) {
+    expect(Object.keys(types[kind])).toEqual(Object.keys(action[kind]));
+  }
+});
+
 describe('when it can not start, main is red, and no process is left', () => {
+  /** The key of the state is taken: what a later step sets for it does not reach post. */
+  const NOTHING_SAVED = { dashboard: '' };
+
   test('an input that is no boolean', async () => {
     const { job, main, post } = await newMockJob();
-    expectRed(
-      await main({ inputs: { 'allow-live-tokens': 'yes' } }),
-      /^Input allow-live-tokens is not a boolean: give/,
-    );
-    // The key is taken: what a later step sets for it does not reach post.
-    expect(job.state).toEqual({ dashboard: '' });
-    expect((await post()).log).toEqual([NOTHING_STARTED]);
-  });
-
-  test.each([
-    ['has no port', /^The mock Dashboard could not be started: listen EADDRNOTAVAIL: address not available 127/],
-    ['ends at once', /^The mock Dashboard could not be started: its process ended at once\.$/],
-  ])('its process %s', async (behaviour, message) => {
-    const { main, post, background } = await newMockJob(behaviour);
-    expectRed(await main(), message);
-    await (await background).ended;
+    const message = /^Input allow-live-tokens is not a boolean: give/;
+    expectRed(await main({ inputs: { 'allow-live-tokens': 'yes' } }), message);
+    expect(job.state).toEqual(NOTHING_SAVED);
     const ended = await post();
     expectGreen(ended);
     expect(ended.log).toEqual([NOTHING_STARTED]);
   });
 
-  test('the outputs can not be written', async () => {
-    const { main, post, background } = await newMockJob();
-    const failed = await main({ env: { GITHUB_OUTPUT: undefined } });
-    expectRed(failed, /^The file in GITHUB_OUTPUT can't be written \(ENOENT\)\.$/);
-    await (await background).ended;
+  test('the state can not be written: nothing is started', async () => {
+    const { main, post } = await newMockJob();
+    const failed = await main({ env: { GITHUB_STATE: undefined } });
+    expectRed(failed, /^The file in GITHUB_STATE can't be written \(ENOENT\)\.$/);
     expect((await post()).log).toEqual([NOTHING_STARTED]);
   });
 
-  test('the state can not be written: nothing is started', async () => {
-    const { main } = await newMockJob();
-    const failed = await main({ env: { GITHUB_STATE: undefined } });
-    expectRed(failed, /^The file in GITHUB_STATE can't be written \(ENOENT\)\.$/);
+  const NO_OUTPUTS = /^The file in GITHUB_OUTPUT can't be written \(ENOENT\)\.$/;
+  test.each<[name: string, behaviour: string, env: Record<string, undefined>, message: RegExp]>([
+    ['has no port', 'has no port', {}, /^The mock Dashboard could not be started: listen EADDRNOTAVAIL: address not/],
+    ['ends at once', 'ends at once', {}, /^The mock Dashboard could not be started: its process ended at once\.$/],
+    ['can not be told of, in outputs', '', { GITHUB_OUTPUT: undefined }, NO_OUTPUTS],
+  ])('its process %s', async (_name, behaviour, env, message) => {
+    const { job, main, background } = await newMockJob(behaviour);
+    expectRed(await main({ env }), message);
+    await (await background).ended;
+    expect(job.state).toEqual(NOTHING_SAVED);
   });
 
   test.each([
@@ -184,10 +169,10 @@ describe('when it can not start, main is red, and no process is left', () => {
     'cancels main when it listens',
     'cancels main after telling it where it listens',
   ])('main is cancelled: its process %s', async (behaviour) => {
-    const { main, post, background } = await newMockJob(behaviour);
+    const { job, main, post, background } = await newMockJob(behaviour);
     expect((await main()).exitCode).not.toBe(0);
     // In the third case it is open how far main got: up to its end, after which it is for post to end the process.
-    await post();
+    if (job.state['dashboard'] !== '') await post();
     await (await background).ended;
   });
 
@@ -201,46 +186,25 @@ describe('when it can not start, main is red, and no process is left', () => {
 describe('its process', () => {
   test('that ended before the job did makes post red', async () => {
     const { main, post, background } = await newMockJob();
-    await main();
+    // An input that is empty means its default.
+    expectGreen(await main({ inputs: { 'allow-live-tokens': '' } }));
     const { pid, ended } = await background;
     process.kill(pid, 'SIGKILL');
     await ended;
-    expectRed(
-      await post(),
-      /^The mock Dashboard did not answer at the end of the job \(ECONNREFUSED\): something ended/,
-    );
+    const message = /^The mock Dashboard did not answer at the end of the job \(ECONNREFUSED\): something ended/;
+    expectRed(await post(), message);
   });
 
-  test('is ended by nobody who does not know how', async () => {
-    const { job, main, post } = await newMockJob();
+  test('is ended by nobody who does not know how, and in the end by itself, where no post step comes', async () => {
+    const { job, main, background } = await newMockJob('has no time');
     await main();
+    const { socket, pid, ended } = await background;
     const { control } = JSON.parse(job.state['dashboard'] ?? '');
     expect((await fetch(control)).status).toBe(404);
     expect((await fetch(new URL('/', control), { method: 'POST' })).status).toBe(404);
-    expectGreen(await post());
-  });
-
-  test('ends by itself in the end, where no post step comes', async () => {
-    const { main, background } = await newMockJob('has no time');
-    await main();
-    const { socket, ended } = await background;
+    // It has a process group of its own, so that the terminal of its step can hang up.
+    if (process.platform !== 'win32') expect(process.kill(-pid, 0)).toBe(true);
     socket.write('The time is up.');
     await ended;
   });
-
-  const unix = process.platform === 'win32' ? test.skip : test;
-  unix('has a process group of its own, so that the terminal of its step can hang up', async () => {
-    const { main, post, background } = await newMockJob();
-    await main();
-    const { pid } = await background;
-    expect(process.kill(-pid, 0)).toBe(true);
-    await post();
-  });
-});
-
-test('a post step without a main step has nothing to end', async () => {
-  const { post } = await newMockJob();
-  const ended = await post();
-  expectGreen(ended);
-  expect(ended.log).toEqual([NOTHING_STARTED]);
 });
