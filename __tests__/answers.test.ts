@@ -2,7 +2,6 @@ import { describe, expect, test } from '@jest/globals';
 import {
   findToken,
   isConfirmation,
-  isPage,
   leavesDoubt,
   readExpiry,
   retryAfterMs,
@@ -66,7 +65,7 @@ describe('a successful answer', () => {
     ]),
     ['{"__proto__":{"token_type":"mac"},"access_token":"a","error":null,"expires_in":"soon"}', undefined],
 
-    [' \n<html>', 'is a page'],
+    [' \n<html>', 'is not a JSON object'],
     ['{"access_token":"a"', 'is not a JSON object'],
     ['[{"access_token":"a"}]', 'is not a JSON object'],
     ['', 'is not a JSON object'],
@@ -94,9 +93,7 @@ describe('a successful answer', () => {
   test.each<[body: string, reason: string | undefined]>([
     [' {"access_token":"a","token_type":"mac', undefined],
     ['{"access_token":"a b"', OTHER_CHARACTERS],
-    ['{"access_token":"a', 'holds no access_token'],
     ['[{"access_token":"a"}', 'is not a JSON object'],
-    ['<html>', 'is a page'],
   ])('that broke off: %s, %s', (body, reason) => {
     const response = responseOf({ body, problem: { stage: 'answer', cause: new Error('cut') } });
     expect(whyUnusable(response, findToken(response))).toBe(reason);
@@ -168,7 +165,7 @@ describe('how long to wait', () => {
 test.each<[isConfirmed: boolean, changes: Parameters<typeof responseOf>[0]]>([
   ...['', ' \r\n', 'null', '""', '{}', '[]'].map((body): [boolean, object] => [true, { body }]),
   ...[201, 202, 204, 299].map((status): [boolean, object] => [false, { status }]),
-  [false, { body: ' ', isCut: true }],
+  [false, { body: ' '.repeat(200) }],
   [false, { headers: { 'x-amzn-waf-action': 'challenge' } }],
   ...['<html>', 'OK', '{', '0', 'false', '"done"', '[{}]', '{"error":null}', '{"revoked":true}'].map(
     (body): [boolean, object] => [false, { body }],
@@ -181,16 +178,11 @@ test.each<[isInDoubt: boolean, changes: Parameters<typeof responseOf>[0]]>([
   [true, { status: 0, problem: { stage: 'answer', cause: 'cut' } }],
   [true, { status: 401, problem: { stage: 'answer', timeoutMs: 1 } }],
   [false, { status: 0, problem: { stage: 'handshake', timeoutMs: 1 } }],
-  [false, { status: 0, problem: { stage: 'tunnel', cause: 'cut' } }],
+  [false, { status: 0, problem: { stage: 'proxy answer', cause: 'cut' } }],
   ...[502, 504, 520, 524].map((status): [boolean, object] => [true, { status }]),
   ...[302, 401, 403, 429, 500, 503].map((status): [boolean, object] => [false, { status, body: 'x' }]),
   ...['{"access', ' {"access_token": "x', 'not \0 text', '\ufffd'].map((body): [boolean, object] => [true, { body }]),
   ...['', ' ', 'Welcome', '[]', '{}', '{"error":"x"}', '<html>'].map((body): [boolean, object] => [false, { body }]),
 ])('that a token may have been issued unseen is %s behind %j', (isInDoubt, changes) => {
   expect(leavesDoubt(responseOf(changes))).toBe(isInDoubt);
-});
-
-test('a page starts with an angle bracket, behind white space at most', () => {
-  expect(['<html>', '\n\t <!doctype html>', '\ufeff<p>'].every(isPage)).toBe(true);
-  expect(['', 'a < b', '{"a":"<p>"}'].some(isPage)).toBe(false);
 });

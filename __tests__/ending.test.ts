@@ -147,7 +147,7 @@ onUnix('a main step that is told to stop', () => {
     const options = { nodeArgs: [...nodeArgs, ...FAST.nodeArgs], env: { ...env, ...FAST.env } };
     const main = await runMain(server, { job, inputs: A_DAY, ...options });
     expectRed(main, STOPPED);
-    expect(main.log.join('\n')).toMatch(/that could not be revoked now: .*the runner told this step to stop/i);
+    expect(main.log.join('\n')).toMatch(/that could not be revoked now. .*the runner told this step to stop/i);
     expect(JSON.parse(job.state['state'] ?? '')).toMatchObject({ token: TOKEN });
   });
 

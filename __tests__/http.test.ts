@@ -5,10 +5,11 @@ import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@
 import nock from 'nock';
 import { type Limits, postForm, type Response } from '../src/dashboard/http';
 import { parseProxy } from '../src/dashboard/proxy';
-import { now } from '../src/shared/clock';
+import { now, turns } from '../src/shared/clock';
 import { cleanup } from './support/cleanup';
+import { type OnConnect, refusal, startProxy } from './support/proxy';
 import { responseOf } from './support/response';
-import { type Behaviour, startServer } from './support/scripted-server';
+import { type Behaviour, flood, startServer } from './support/scripted-server';
 
 const MEBIBYTE = 1_024 * 1_024;
 const URL_OF_API = 'https://api.formlabs.com';
@@ -46,19 +47,26 @@ test.each([301, 302, 307, 308, 401, 503])('asks once, and leaves %d to the calle
   expect(await post()).toMatchObject({ status, problem: undefined });
 });
 
-test.each<[name: string, sent: Buffer | string, body: string, isCut: boolean]>([
-  ['nothing', '', '', false],
-  ['a mebibyte', Buffer.alloc(MEBIBYTE, 'x'), 'x'.repeat(MEBIBYTE), false],
-  ['a byte more', Buffer.alloc(MEBIBYTE + 1, 'x'), 'x'.repeat(MEBIBYTE), true],
-  ['what is compressed, unasked', gzipSync('höt'), 'höt', false],
-  ['as much as is read, compressed', gzipSync(Buffer.alloc(MEBIBYTE, 'x')), 'x'.repeat(MEBIBYTE), false],
-  ['what only begins as if', Buffer.from('1f8b7800000000000000', 'hex'), `\x1f\ufffdx${'\0'.repeat(7)}`, false],
-])('reads a body: %s', async (_name, sent, body, isCut) => {
+test.each<[name: string, sent: Buffer | string, body: string]>([
+  ['nothing', '', ''],
+  ['a mebibyte', Buffer.alloc(MEBIBYTE, 'x'), 'x'.repeat(MEBIBYTE)],
+  ['what is compressed, unasked', gzipSync('höt'), 'höt'],
+  ['as much as is read, compressed', gzipSync(Buffer.alloc(MEBIBYTE, 'x')), 'x'.repeat(MEBIBYTE)],
+  ['what only begins as if', Buffer.from('1f8b7800000000000000', 'hex'), `\x1f\ufffdx${'\0'.repeat(7)}`],
+])('reads a body: %s', async (_name, sent, body) => {
   nock(URL_OF_API).post('/o/token/').reply(200, sent);
   const response = await post();
   // Not in one: what differs would be printed.
-  expect([response.status, response.isCut, response.problem]).toEqual([200, isCut, undefined]);
+  expect([response.status, response.problem]).toEqual([200, undefined]);
   expect(response.body === body).toBe(true);
+});
+
+test('reads little more than a mebibyte of a body without end', async () => {
+  const server = await startServer({ token: [flood()] });
+  const { body, problem } = await post(server.url);
+  expect(problem).toBeUndefined();
+  expect(body.length).toBeGreaterThan(MEBIBYTE);
+  expect(body.length).toBeLessThan(2 * MEBIBYTE);
 });
 
 test('a compressed body that broke off gives what it can, and one that only ends there is taken as it is', async () => {
@@ -150,7 +158,7 @@ describe('a request that is told to stop ends where it is, and is not sent befor
   test.each<[stage: string, scheme: string, proxy: string, opens: string | undefined, isSent: boolean]>([
     ['handshake', 'https:', '', undefined, false],
     ['answer', 'http:', '', undefined, true],
-    ['tunnel', 'https:', 'http://', undefined, false],
+    ['proxy answer', 'https:', 'http://', undefined, false],
     ['proxy handshake', 'https:', 'https://', undefined, false],
     ['handshake', 'https:', 'http://', 'HTTP/1.1 200 OK\r\n\r\n', false],
   ])('%s: %s %s, and the connection is closed', async (stage, scheme, proxy, opens, isSent) => {
@@ -161,13 +169,45 @@ describe('a request that is told to stop ends where it is, and is not sent befor
   });
 });
 
+describe('a proxy', () => {
+  const startRefusing = (onConnect: OnConnect) => startProxy({ target: { port: 1 }, script: [onConnect] });
+  const through = (url: string, proxy: string) => post(url, { proxy: parseProxy(proxy), endsAt: now() + 5_000 });
+
+  test.each(['dashboard.test:8443', '[2001:db8::1]:443'])('is asked for %s as curl asks', async (authority) => {
+    const proxy = await startRefusing(refusal(403));
+    await through(`https://${authority}`, `http://us%20er:p%C3%A4ss%3A@${proxy.host}`);
+    await through(`https://${authority}`, proxy.host);
+    expect(proxy.connects).toEqual([authority, authority]);
+    const asked = {
+      host: authority,
+      'user-agent': expect.stringMatching(/^formlabs-dashboard-token\/\d/),
+      'proxy-connection': 'keep-alive',
+    };
+    const authorization = `Basic ${Buffer.from('us er:päss:').toString('base64')}`;
+    expect(proxy.headers).toEqual([{ ...asked, 'proxy-authorization': authorization }, asked]);
+  });
+
+  const hasFailed = 'proxy answer';
+  const cause = { code: expect.stringMatching(/^(?:EPROTO|ERR_SSL_\w+)$/) };
+
+  test.each<[name: string, onConnect: OnConnect, came: object]>([
+    ['a tunnel, with 299', { says: 'HTTP/1.1 299 x\r\n\r\n' }, { status: 0, problem: { stage: 'handshake' } }],
+    ['403 with a large head', refusal(403, { x: 'x'.repeat(20_000) }), { status: 403, problem: { stage: hasFailed } }],
+    ['300', refusal(300, { 'x-y': '7' }), { status: 300, headers: { 'x-y': '7' }, problem: { stage: hasFailed } }],
+    ['nothing', 'close', { status: 0, problem: { stage: hasFailed, cause: { code: 'ECONNRESET' } } }],
+    ['no HTTP', { says: 'SSH-2.0\r\n' }, { status: 0, problem: { cause: { code: 'HPE_INVALID_CONSTANT' } } }],
+    // What comes behind the answer is the tunnel's.
+    ['a page down the tunnel', { says: 'HTTP/1.1 200 x\r\n\r\n<html>' }, { problem: { stage: 'handshake', cause } }],
+  ])('gives %s', async (_name, onConnect, came) => {
+    const { host } = await startRefusing(onConnect);
+    expect(await through('https://dashboard.test', host)).toMatchObject(came);
+  });
+});
+
 describe('time', () => {
   const fakeTime = () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
     cleanup(() => jest.useRealTimers());
-  };
-  const turns = async () => {
-    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   };
 
   test('is over at its moment, and not before; what has come by then is given', async () => {
@@ -180,7 +220,7 @@ describe('time', () => {
     const response = post(server.url, { endsAt: now() + 60_000 }).finally(settled);
     await begun.promise;
     jest.advanceTimersByTime(59_999);
-    await turns();
+    await turns(100);
     expect(settled).not.toHaveBeenCalled();
     jest.advanceTimersByTime(1);
     expect(await response).toMatchObject({

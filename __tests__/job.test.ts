@@ -112,7 +112,7 @@ test('the post step needs the client secret again, and no other input', async ()
   const main = await job.run('main', { inputs: dashboard.inputs });
   // A warning says what helps, and how long the token lives.
   const help = 'composite actions: name the input client-secret in every one';
-  expectWarning(await job.run('post'), `could not be revoked.*until ${main.outputs['expires-at']}:.*${help}`);
+  expectWarning(await job.run('post'), `could not be revoked.*until ${main.outputs['expires-at']}\\..*${help}`);
   expect([dashboard.liveTokens(), dashboard.requests()]).toEqual([1, ASKED.slice(0, 1)]);
 
   const others = {

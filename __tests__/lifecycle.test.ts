@@ -1,8 +1,10 @@
 import { lookup } from 'node:dns';
 import { EOL } from 'node:os';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { type Run, runStep } from '../src/runner/lifecycle';
+import { runStep } from '../src/runner/lifecycle';
+import { turns } from '../src/shared/clock';
 import { StepError } from '../src/shared/errors';
+import type { Cancellation } from '../src/shared/types';
 import { cleanup } from './support/cleanup';
 
 // What a process of its own can't show: events at a moment of the test's choice, and what other systems do.
@@ -55,7 +57,7 @@ function emit(event: (typeof EVENTS)[number], value?: unknown): void {
 /** Starts a step that ends when the test wants it to. */
 function start(level?: 'warning') {
   const { promise, resolve } = Promise.withResolvers<string>();
-  let run: Run | undefined;
+  let run: Cancellation | undefined;
   runStep((given) => {
     run = given;
     return promise;
@@ -64,7 +66,6 @@ function start(level?: 'warning') {
   return { ...run, finish: () => resolve('All is done.') };
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
 const succeed = async () => 'All is done.';
 const fail = () => Promise.reject(new StepError('help', 'Do this.'));
 
@@ -73,18 +74,13 @@ describe('a step is reported once, by what comes first', () => {
     start().finish();
     expect(await ended).toBe('exit 0');
     for (const event of EVENTS) emit(event, new Error('too late'));
-    await turn();
+    await turns(1);
     expect([printed, jest.mocked(process.exit).mock.calls.length]).toEqual([`All is done.${EOL}`, 1]);
   });
 
   test.each([
     ['beforeExit', undefined, 'exit 1', /^::error::This is a bug in the action.*: the event loop ran dry\.\r?\n$/],
-    [
-      'uncaughtException',
-      undefined,
-      'exit 1',
-      /^::error::This is a bug in the action.* lifecycle\.test\.ts:\d+: it broke/,
-    ],
+    ['uncaughtException', undefined, 'exit 1', /^::error::This is a bug.* lifecycle\.test\.ts:\d+: it broke/],
     ['uncaughtException', 'warning', 'exit 0', /^::warning::This is a bug in the action/],
   ] as const)('does not wait for it after %s (%s)', async (event, level, end, report) => {
     const { finish } = start(level);
@@ -137,9 +133,22 @@ test('what was printed has been written, or is known not to be, before the step 
     return true;
   });
   const caughtUp = throwIfCancelled();
-  for (let turns = 0; turns < 5; turns += 1) await turn();
+  await turns(5);
   jest.advanceTimersByTime(1_000);
   await expect(caughtUp).rejects.toMatchObject({ help: 'the-log-cant-be-written', cause: error });
+});
+
+test.each<[server: string, name: string, isThere: boolean]>([
+  ['https://github.com', 'owner/name', true],
+  ['https://github.test', 'owner/name', false],
+  ['https://github.com', '', false],
+])('on %s, where the action is %j, that its page is there is %s', async (server, name, isThere) => {
+  const env = { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: name, GITHUB_ACTION_REF: 'v1' };
+  jest.replaceProperty(process, 'env', { ...process.env, ...env });
+  runStep(fail);
+  await ended;
+  expect(printed.includes('What this means: https://github.com/owner/name/blob/v1/docs/')).toBe(isThere);
+  expect(printed.includes('What this means')).toBe(isThere);
 });
 
 describe('the process ends', () => {
@@ -150,8 +159,7 @@ describe('the process ends', () => {
       return true;
     });
     runStep(succeed);
-    await turn();
-    await turn();
+    await turns(2);
     expect([jest.mocked(process.exit).mock.calls, flushed.length]).toEqual([[], 1]);
     flushed[0]?.();
     expect(await ended).toBe('exit 0');
@@ -174,7 +182,7 @@ describe('the process ends', () => {
     const done = new Promise((resolve) => lookup('localhost', resolve));
     expect(process.getActiveResourcesInfo()).toContain('GetAddrInfoReqWrap');
     await done;
-    await turn();
+    await turns(1);
     expect(process.getActiveResourcesInfo()).not.toContain('GetAddrInfoReqWrap');
   });
 });

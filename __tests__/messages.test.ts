@@ -4,9 +4,10 @@ import { getSystemErrorMap } from 'node:util';
 import { beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { ACTION_DIR, type StepResult } from '../mock/runner.mts';
+import type { Stage } from '../src/dashboard/connection';
 import { explain } from '../src/dashboard/explain';
-import type { Stage } from '../src/dashboard/http';
-import { parseProxy, TunnelError } from '../src/dashboard/proxy';
+import { parseProxy } from '../src/dashboard/proxy';
+import { errorOf } from '../src/shared/errors';
 import { inputsFor, newJob, preload, type RunOptions, runMain, runPost } from './support/job';
 import { slugOf } from './support/markdown';
 import { contextWith, responseOf } from './support/response';
@@ -176,10 +177,10 @@ const isWindows = process.platform === 'win32';
 const AT_ONCE = 4;
 
 /** The messages that network.test.ts, proxies.test.ts and retries.test.ts provoke on the bundle, less their links. */
-function failed(stage: Stage, cause?: unknown, proxy = ''): [message: string, heading: string] {
+function failed(stage: Stage, cause?: unknown, proxy = '', answer = {}): [message: string, heading: string] {
   const problem = cause === undefined ? { stage, timeoutMs: 1_000 } : { stage, cause };
   const context = contextWith({ proxy: parseProxy(proxy) });
-  const { message, help } = explain(responseOf({ status: 0, problem }), context);
+  const { message, help } = errorOf(explain(responseOf({ status: 0, problem, ...answer }), context));
   return [message, help];
 }
 
@@ -188,7 +189,7 @@ function coded(code: string, more = {}): Error {
 }
 
 function tunnelRefused(status: number, userInfo = '', headers = {}): [message: string, heading: string] {
-  return failed('tunnel', new TunnelError({ status, headers }), `${userInfo}proxy.test:3128`);
+  return failed('proxy answer', new Error('refused'), `${userInfo}proxy.test:3128`, { status, headers });
 }
 
 const [refused] = [...getSystemErrorMap()].find(([, [name]]) => name === 'ECONNREFUSED') ?? [];
@@ -210,7 +211,7 @@ const said: [message: string, heading: string][] = [
   tunnelRefused(407, 'user:wrong@'),
   tunnelRefused(407, '', { 'proxy-authenticate': 'NTLM' }),
   tunnelRefused(403),
-  ...[undefined, new TunnelError(undefined, coded('ECONNRESET'))].map((cause) => failed('tunnel', cause, 'proxy.test')),
+  ...[undefined, coded('ECONNRESET')].map((cause) => failed('proxy answer', cause, 'proxy.test')),
 ];
 
 beforeAll(async () => {

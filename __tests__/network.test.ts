@@ -39,7 +39,7 @@ describe('a certificate', () => {
     const env = trust(authority);
     const job = newJob();
     expectGreen(await runMain(server, { job, env }));
-    expectWarning(await runPost(server, job), /: the certificate of .* is not trusted.*set NODE_EXTRA_CA_CERTS in/);
+    expectWarning(await runPost(server, job), /\. The certificate of .* is not trusted.*set NODE_EXTRA_CA_CERTS in/);
     expect(server.requests).toHaveLength(1);
     expectGreen(await runPost(server, job, { env }));
     expect(server.revoked).toEqual([TOKEN]);
@@ -73,7 +73,7 @@ describe('a certificate', () => {
   });
 
   const RENEW = /Check the clock of the runner\. .*has to be renewed\.$/;
-  const REPLACE = /This certificate, or that of its authority, has to be replaced\.$/;
+  const REPLACE = /This certificate or its authority has to be replaced\.$/;
   const LONG_AGO = { validFrom: new Date(0), validTo: new Date(DAY_MS) };
   const TOMORROW = { validFrom: new Date(Date.now() + DAY_MS) };
   const ELSEWHERE = { names: ['elsewhere.test'], addresses: [] };

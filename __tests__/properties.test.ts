@@ -1,10 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseCommand } from '../mock/runner.mts';
-import { findToken, isConfirmation, readExpiry, whyUnusable } from '../src/dashboard/answers';
+import { findToken, isConfirmation, readExpiry } from '../src/dashboard/answers';
 import { describe, explain, explainUnusable } from '../src/dashboard/explain';
-import { parseProxy, TunnelError } from '../src/dashboard/proxy';
-import { codeOf, headerOf, hostOf, redact, wordsOf } from '../src/shared/text';
+import { parseProxy } from '../src/dashboard/proxy';
+import { errorOf } from '../src/shared/errors';
+import { redact, wholeOf, wordsOf } from '../src/shared/text';
 import { contextWith, loggerWith, responseOf } from './support/response';
 
 /** Any text, with commands and control characters more often than chance would have them. */
@@ -52,9 +53,9 @@ test('what is shown of any text, code, header or host is one harmless line witho
       const known = new Set([secret]);
       const words = wordsOf(text, known);
       expect(words).toMatch(/^[ -~…]{0,200}$/);
-      for (const shown of [words, codeOf(text, known)]) expectHarmless(shown, secret, spelled);
-      expectHarmless(`server: ${headerOf(text, known)}`, secret);
-      expectHarmless(hostOf(text.toLowerCase(), known), secret, secret.toLowerCase());
+      for (const shown of [words, wholeOf('code', text, known)]) expectHarmless(shown, secret, spelled);
+      expectHarmless(`server: ${wholeOf('header', text, known)}`, secret);
+      expectHarmless(wholeOf('host', text.toLowerCase(), known), secret, secret.toLowerCase());
       expect(redact(text, known)).not.toContain(secret);
     }),
     { numRuns: 1_000 },
@@ -81,8 +82,8 @@ test('any body of an answer holds a token that a header can carry, or is one har
       const expiry = readExpiry(response, 0);
       if (expiry !== undefined) expect(new Date(expiry).toISOString()).toBe(expiry);
       const token = findToken(response);
-      const reason = whyUnusable(response, token);
-      if (reason !== undefined) return expectHarmless(explainUnusable(response, reason, loggerWith()).message);
+      const failure = explainUnusable(response, token, loggerWith());
+      if (failure !== undefined) return expectHarmless(errorOf(failure).message);
       expect(token).toMatch(/^[!-~]+$/);
       expect(isConfirmation(response)).toBe(false);
       usable += 1;
@@ -104,23 +105,19 @@ test('any answer, with any error fields, headers and errors, is one harmless sen
         JSON.stringify({ detail: text }),
       ),
       location: fc.constantFrom(undefined, text, `/${text}`, `https://${text}`, `https://elsewhere.test/${text}`),
-      cause: fc.constantFrom(
-        undefined,
-        text,
-        Object.assign(new Error(text), { code: 'ECONNRESET' }),
-        new TunnelError({ status: 407, headers: { 'proxy-authenticate': text } }),
-      ),
+      cause: fc.constantFrom(undefined, text, Object.assign(new Error(text), { code: 'ECONNRESET' })),
+      stage: fc.constantFrom('answer', 'handshake', 'proxy answer'),
     }),
   );
   fc.assert(
-    fc.property(answers, ({ unseen, status, body, location, cause }) => {
+    fc.property(answers, ({ unseen, status, body, location, cause, stage }) => {
       const headers = { location, server: location, 'retry-after': location, 'proxy-authenticate': location };
-      const problem = cause === undefined ? undefined : ({ stage: 'answer', cause } as const);
+      const problem = cause === undefined ? undefined : ({ stage, cause } as const);
       const response = responseOf({ status, body, headers, problem });
       const logger = loggerWith(unseen[0] ?? '');
       const proxy = parseProxy('user:pass@proxy.test:3128');
-      const { what, message } = explain(response, contextWith({ logger, proxy }));
-      for (const shown of [message, what]) expectHarmless(shown, ...unseen);
+      const failure = explain(response, contextWith({ logger, proxy }));
+      for (const shown of [errorOf(failure).message, failure.explanation[1]]) expectHarmless(shown, ...unseen);
       expectHarmless(describe(response, 1, logger), unseen[0] ?? '');
     }),
     { numRuns: 1_000 },

@@ -150,7 +150,7 @@ describe('post goes the way that main went, whatever a later step has set', () =
       expectGreen(step);
       expectUnseen(step, 'hidden');
     }
-    expectWarning(await post({}), /stays valid until .*: the proxy .* requires credentials \(407\)/);
+    expectWarning(await post({}), /stays valid until .*\. The proxy .* requires credentials \(407\)/);
     const sent = proxy.headers.map((headers) => headers['proxy-authorization']);
     const used = [basic('user:old-one'), undefined, basic('user:hidden'), basic('user:hidden')];
     expect(sent).toEqual([...used, undefined, undefined, undefined]);
@@ -215,7 +215,7 @@ describe('a proxy that says no is asked once, and the error says why', () => {
     expectRed(noTrust, new RegExp(`^The certificate of the proxy ${untrusted.proxy.host} is not trusted`));
     expect(untrusted.proxy.connects).toEqual([]);
     const opened = await runMainThrough({ ...plain, certificate: await makeCertificate() });
-    expectRed(opened, /^The certificate of dashboard\.test is not trusted .*NODE_EXTRA_CA_CERTS/);
+    expectRed(opened, /^The certificate of dashboard\.test through the proxy .* is not trusted .*NODE_EXTRA_CA_CERTS/);
     expect(plain.server.requests).toEqual([]);
   });
 });

@@ -11,7 +11,17 @@ import {
   runMain,
   runSteps,
 } from './support/job';
-import { answer, type Behaviour, issue, json, page, reset, startServer } from './support/scripted-server';
+import {
+  answer,
+  type Behaviour,
+  issue,
+  json,
+  page,
+  reset,
+  startServer,
+  TOKEN,
+  tokenBody,
+} from './support/scripted-server';
 
 // What is a word, and what is like a secret, is in text.test.ts. Here it is where they are shown, and where not.
 
@@ -98,8 +108,8 @@ test('our own sentences are whole, whatever the secret is', async () => {
     /^Available as output `token`, masked in the log\. It will be revoked when this job ends\.$/m,
   );
   expect(post.raw).toMatch(/^Revoking the access token at http:/m);
-  expect(post.raw).toMatch(/^::warning::The access token could not be revoked and stays valid until 2.*Z: the /m);
-  expect(post.raw).toContain(': the Dashboard did not accept the credentials (401): none. Check that client-id and ');
+  expect(post.raw).toMatch(/^::warning::The access token could not be revoked and stays valid until 2.*Z\. The /m);
+  expect(post.raw).toContain('. The Dashboard did not accept the credentials (401): none. Check that client-id and ');
 });
 
 test('of where a redirect leads nothing is shown that a secret could be in', async () => {
@@ -108,7 +118,7 @@ test('of where a redirect leads nothing is shown that a secret could be in', asy
   const location = `https://${secret}@${secret.slice(0, 12)}.${hex}.evil.test/${secret}?${secret}#${secret}`;
   const server = await startServer({ token: [answer(302, '', { location })] });
   const main = await runMain(server, { inputs: { 'client-secret': secret }, debug: true });
-  expectRed(main, /redirected the request \(302\) to …\.evil\.test; redirects/);
+  expectRed(main, /redirected the request \(302\) to an address that is not shown; redirects/);
   expectUnseen(main, secret, 'secret0', hex);
 });
 
@@ -125,7 +135,7 @@ describe('with debug logging', () => {
     );
     // A message of Node's holds what it worked on.
     expect(debugLines(main).slice(-2)).toEqual([
-      expect.stringMatching(/^##\[debug\]RequestError: No answer from dashboard\.invalid: .*gave up/),
+      expect.stringMatching(/^##\[debug\]StepError: No answer from dashboard\.invalid: .*gave up/),
       '##[debug]Error: ENOTFOUND: getaddrinfo: getaddrinfo …',
     ]);
     expectUnseen(main, CLIENT_SECRET);
@@ -154,14 +164,15 @@ describe('with debug logging', () => {
       date: 'x',
       'content-length': '0',
     });
-    const server = await startServer({ token: [reset(), unavailable, withSecret, issue()] });
+    const withToken = answer(200, tokenBody(), { date: 'x', 'cf-ray': TOKEN.slice(0, 9) });
+    const server = await startServer({ token: [reset(), unavailable, withSecret, withToken] });
     const { main, post } = await runSteps(server, { debug: true });
     const headers = Object.entries(SHOWN).map((pair) => pair.join(': '));
     expect(debugLines(main).map((line) => line.replace(/after \d+ ms/, 'after N ms'))).toEqual([
       '##[debug]No answer after N ms',
       `##[debug]503 (service unavailable) after N ms; ${headers.join('; ')}`,
       '##[debug]503 (service unavailable) after N ms; date: x; via: x; content-length: 0',
-      expect.stringMatching(/^##\[debug\]200 \(ok\) after N ms; date: .*; content-type: application\/json$/),
+      '##[debug]200 (ok) after N ms; date: x',
     ]);
     expect(main.raw).not.toContain('flowerpot');
     expect(debugLines(post)).toEqual([expect.stringMatching(/^##\[debug\]200 \(ok\) after \d+ ms; date: /)]);

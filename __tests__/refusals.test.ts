@@ -45,15 +45,19 @@ describe('an answer without a token ends the step red, at once, and says what us
     [
       'a page in place of JSON',
       page(401),
-      'The Dashboard answered 401 (unauthorized), with an HTML page, which … Check api-url',
+      'The Dashboard answered 401 (unauthorized): an HTML page. Its API does not document this. Check api-url',
     ],
     ['404', page(404), 'There is nothing at http://127.0.0.1:…/developer/v1/o/token/ (404). Usually api-url'],
-    ['304', answer(304), 'The Dashboard answered 304 (not modified), which its API does not document. Check api-url'],
-    ['204', answer(204), `${RESULT}, 204 (no content), is not a JSON object. Usually a captive portal`],
-    ['202, as of a firewall', answer(202), `${RESULT}, 202 (accepted), is not a JSON object. Usually a firewall`],
-    ['200 with an error', json(200, scope), `${RESULT} holds an error: invalid_scope: No such scope. The Dashboard`],
-    ['200 with a page', page(200), `${RESULT} is a page. Usually a captive portal`],
-    ['a body without end', flood(), `${RESULT} is not a JSON object`],
+    ['304', answer(304), 'The Dashboard answered 304 (not modified). Its API does not document this. Check api-url'],
+    ['204', answer(204), `${RESULT} (204) is not a JSON object. Usually a captive portal`],
+    ['202, as of a firewall', answer(202), `${RESULT} (202) is not a JSON object. Usually a firewall`],
+    [
+      '200 with an error',
+      json(200, scope),
+      `${RESULT} (200) holds an error: invalid_scope: No such scope. The Dashboard`,
+    ],
+    ['200 with a page', page(200), `${RESULT} (200) is not a JSON object: an HTML page. Usually a captive portal`],
+    ['a body without end', flood(), `${RESULT} (200) is not a JSON object`],
   ])('%s', async (_name, behaviour, message) => {
     const server = await startServer({ token: [behaviour] });
     const main = await runMain(server);
@@ -91,7 +95,7 @@ test.each<[name: string, inputs: Record<'client-id' | 'client-secret', string>, 
   const server = await startServer({ token: [json(401, { error: 'invalid_client' })] });
   const main = await runMain(server, { inputs });
   expectRed(main, /did not accept the credentials \(401\): invalid_client\. Check that client-id/);
-  expectRed(main, `The value of ${name} has more in it than letters and digits.* pass the value itself`);
+  expectRed(main, `The value of ${name} has more in it than the letters and digits.* pass the value itself`);
   expect(main.annotations[0]?.message).not.toMatch(other);
   expectUnseen(main, 'QUOTED', inputs['client-secret']);
 });
@@ -111,11 +115,11 @@ test('a revocation that fails warns, and never fails the job', async () => {
   const job = newJob();
   await runMain(server, { job });
   for (const reason of [
-    'the Dashboard did not accept the credentials (401): invalid_client.',
-    'what came from … (HPE_',
+    'The Dashboard did not accept the credentials (401): invalid_client.',
+    'What came from … (HPE_',
   ]) {
     const post = await runPost(server, job);
-    expectWarning(post, like(`The access token could not be revoked and stays valid until 20…: ${reason}`));
+    expectWarning(post, like(`The access token could not be revoked and stays valid until 20…. ${reason}`));
     expectUnseen(post, CLIENT_SECRET, TOKEN);
     expect(post.annotations[0]?.message).not.toMatch(/\bagain\b|may have been issued/);
   }
@@ -129,7 +133,7 @@ test('a secret that is a part of the API URL is not seen, neither in an error no
   const main = await runMain(server, { job, inputs });
   expectGreen(main);
   const post = await runPost(server, job, { inputs });
-  expectWarning(post, /: there is nothing at http:.*\/\*\*\*\/developer/);
+  expectWarning(post, /\. There is nothing at http:.*\/\*\*\*\/developer/);
   for (const step of [main, post]) {
     expectUnseen(step, 'part-of-it');
     expect(step.log[0]).toContain('/***');

@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { ACTION_DIR } from '../mock/runner.mts';
 import { projectFiles } from './support/files';
@@ -169,7 +170,7 @@ onUnix('.ci/move-major-tag', () => {
 });
 
 onUnix('.ci/set-owner', () => {
-  test('changes the owner of the repository everywhere, and nothing else', () => {
+  test('changes the owner of the repository everywhere, nothing else, and the tests that read files hold', async () => {
     const copy = join(folder, 'copy');
     const files = projectFiles();
     for (const path of files) cpSync(join(ACTION_DIR, path), join(copy, path));
@@ -187,5 +188,12 @@ onUnix('.ci/set-owner', () => {
         .replaceAll(`@${old}/`, `@${owner}/`);
       expect({ path, text: read(copy, path) }).toEqual({ path, text: expected });
     }
+
+    symlinkSync(join(ACTION_DIR, 'node_modules'), join(copy, 'node_modules'));
+    const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'];
+    const tests = [['documents'], ['examples', '--testNamePattern', 'list-printers']];
+    // Rejects, with what was printed, where a test fails.
+    const runs = tests.map((args) => promisify(execFile)(process.execPath, [...jest, ...args], { cwd: copy }));
+    for (const { stderr } of await Promise.all(runs)) expect(stderr).toMatch(/^Tests: .*[1-9]\d* passed/m);
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { retry } from '../src/dashboard/retry';
 import { now } from '../src/shared/clock';
-import { RequestError } from '../src/shared/errors';
+import type { Explanation, Failure } from '../src/shared/errors';
 
 beforeEach(() => {
   jest.useFakeTimers();
@@ -11,14 +11,19 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-function failing({ what = 'it failed', isTransient = true, ...more }: Partial<RequestError> = {}): RequestError {
-  return new RequestError(['help', what, 'Wait.', isTransient], more);
+/** A failure that another attempt may not meet, unless told otherwise. */
+function failing({ what = 'it failed', isTransient = true, ...hints }: Failing = {}): Failure {
+  return { explanation: ['help', what, 'Wait.', isTransient], ...hints };
+}
+interface Failing extends Omit<Failure, 'explanation'> {
+  what?: Explanation[1];
+  isTransient?: boolean;
 }
 
 /** One attempt: takes so long, at most all it is given, and then works, or fails. */
 interface Attempt {
   seconds?: number;
-  error?: Error;
+  failure?: Failure;
   works?: true;
 }
 
@@ -28,7 +33,7 @@ const SILENT: Attempt = { seconds: Number.POSITIVE_INFINITY };
 /** Tries one attempt after the other, the last one again and again. */
 async function trial(
   attempts: readonly Attempt[],
-  { seconds = 120, random = 0, stopsAfter = Number.POSITIVE_INFINITY, givesUpAtStop = true, advice = 'Do more.' } = {},
+  { seconds = 120, random = 0, stopsAfter = Number.POSITIVE_INFINITY, advice = 'Do more.' } = {},
 ) {
   jest.spyOn(Math, 'random').mockReturnValue(random);
   const startedAt = now();
@@ -36,15 +41,12 @@ async function trial(
   const inSeconds = (ms: number) => Math.round(ms / 100) / 10;
   const elapsed = () => inSeconds(now() - startedAt);
   const stop = new AbortController();
-  if (stopsAfter === 0) stop.abort(new Error('told to stop'));
-  else if (stopsAfter < seconds) setTimeout(() => stop.abort(new Error('told to stop')), stopsAfter * 1_000);
+  if (stopsAfter < seconds) setTimeout(() => stop.abort(new Error('told to stop')), stopsAfter * 1_000);
   const [moments, limits, lines]: [number[], number[], string[]] = [[], [], []];
-  const seen = { moments, limits, lines, end: undefined as unknown, endedAt: Number.NaN, timersLeft: Number.NaN };
+  const seen = { moments, limits, lines, end: undefined as unknown, endedAt: Number.NaN };
   const options = {
-    startedAt,
     endsAt: () => startedAt + seconds * 1_000,
     stop: stop.signal,
-    givesUpAtStop,
     advice,
     onRetry: (line: string) => lines.push(line),
   };
@@ -55,12 +57,11 @@ async function trial(
     limits.push(inSeconds(limitMs));
     const takesMs = (next.seconds ?? 0) * 1_000;
     if (takesMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(takesMs, limitMs)));
-    if (takesMs > limitMs) throw failing({ what: 'no answer', timedOut: 'answer' });
-    if (next.works) return 'a result';
-    throw next.error ?? failing();
+    if (takesMs > limitMs) return failing({ what: 'no answer', timedOut: 'answer' });
+    return next.works ? undefined : (next.failure ?? failing());
   })
     .catch((error: unknown) => error)
-    .then((end) => Object.assign(seen, { end, endedAt: elapsed(), timersLeft: jest.getTimerCount() }));
+    .then((end) => Object.assign(seen, { end, endedAt: elapsed() }));
   await jest.advanceTimersByTimeAsync(Math.max(0, seconds + 1) * 1_000);
   return { ...seen, message: seen.end instanceof Error ? seen.end.message : 'no error' };
 }
@@ -78,7 +79,7 @@ describe('waits', () => {
   });
 
   test('are what the server asks for first, and chance comes on top', async () => {
-    const { moments, lines } = await trial([{ error: failing({ retryAfterMs: 86_000 }) }, {}, WORKS], { random: 1 });
+    const { moments, lines } = await trial([{ failure: failing({ retryAfterMs: 86_000 }) }, {}, WORKS], { random: 1 });
     expect(moments).toEqual([0, 87, 89]);
     expect(lines).toEqual([
       'Attempt 1 failed: it failed. Retrying in 87.0 s (120 s of 120 s left).',
@@ -99,7 +100,7 @@ describe('waits', () => {
     [3_600_000, [0], 'It failed; it asks to wait 3600 s, which leaves no time for another attempt. Wait. Do more.'],
   ])('of %d ms that the server asks for leave time for another attempt, or there is none', async (...row) => {
     const [retryAfterMs, moments, message] = row;
-    expect(await trial([{ error: failing({ retryAfterMs }) }, WORKS], { random: 1 })).toMatchObject({
+    expect(await trial([{ failure: failing({ retryAfterMs }) }, WORKS], { random: 1 })).toMatchObject({
       moments,
       message,
       endedAt: moments.at(-1),
@@ -107,9 +108,9 @@ describe('waits', () => {
   });
 
   test('are none where the time is over, and without advice there is none', async () => {
-    const { message } = await trial([{ error: failing({ retryAfterMs: 0 }) }], { seconds: 0.9, advice: '' });
+    const { message } = await trial([{ failure: failing({ retryAfterMs: 0 }) }], { seconds: 0.9, advice: '' });
     expect(message).toBe('It failed; gave up after 1 attempt within 1 s. Wait.');
-    expect((await trial([{}, WORKS], { seconds: 1 })).end).toBe('a result');
+    expect((await trial([{}, WORKS], { seconds: 1 })).message).toBe('no error');
   });
 });
 
@@ -130,7 +131,7 @@ describe('an attempt may take', () => {
   });
 
   test('the same part of what is left, again and again, where something else failed', async () => {
-    const stalled = { seconds: 16, error: failing({ timedOut: 'connection' }) };
+    const stalled = { seconds: 16, failure: failing({ timedOut: 'connection' }) };
     expect((await trial([stalled, { seconds: 10 }, stalled, WORKS])).limits).toEqual([66, 57.2, 51.7, 42.9]);
   });
 
@@ -143,43 +144,28 @@ describe('an attempt may take', () => {
   });
 });
 
-test.each<[name: string, errors: readonly Error[], message: RegExp]>([
+test.each<[name: string, failures: readonly Failure[], message: RegExp]>([
   ['the last of several', [failing(), failing({ what: 'it is out of order' })], /^It is out of order;/],
   ['no timeout behind it', [failing(), failing({ timedOut: 'answer' })], /^It failed;/],
   ['no timeout before it', [failing({ what: 'x', timedOut: 'connection' }), failing()], /^It failed;/],
   ['the first timeout, where there is nothing else', [failing({ timedOut: 'answer' })], /^It failed;/],
-])('the reason that is told is %s', async (_name, errors, message) => {
-  const trialled = await trial(errors.map((error) => ({ seconds: 10, error })));
+])('the reason that is told is %s', async (_name, failures, message) => {
+  const trialled = await trial(failures.map((failure) => ({ seconds: 10, failure })));
   expect(trialled.message).toMatch(message);
   expect(trialled.end).toMatchObject({ help: 'help' });
 });
 
-test.each<[name: string, error: Error]>([
-  ['that another attempt can not change', failing({ isTransient: false, retryAfterMs: 1_000 })],
-  ['of ours', new TypeError('a defect')],
-])('an error %s ends it at once, as it is', async (_name, error) => {
-  expect(await trial([{}, { error }], { random: 1 })).toMatchObject({ moments: [0, 1], end: error });
+test('a failure that another attempt can not change ends it at once', async () => {
+  const failure = failing({ isTransient: false, retryAfterMs: 1_000 });
+  expect(await trial([{}, { failure }], { random: 1 })).toMatchObject({ moments: [0, 1], message: 'It failed. Wait.' });
 });
 
-describe('when the runner tells the step to stop', () => {
-  const late = failing({ retryAfterMs: 30_000 });
-  const final = failing({ isTransient: false });
-  const STOPPED = 'told to stop';
-
-  test.each<[name: string, stopsAfter: number, attempt: Attempt, moments: number[], endedAt: number, message: string]>([
-    ['before the first attempt', 0, WORKS, [], 0, STOPPED],
-    ['in a wait', 10, { error: late }, [0], 10, STOPPED],
-    ['in an attempt that fails', 1, { seconds: 2, error: final }, [0], 2, STOPPED],
-    ['in an attempt that works', 1, { seconds: 2, works: true }, [0], 2, 'no error'],
-  ])('%s, nothing is asked for any more', async (_name, stopsAfter, attempt, moments, endedAt, message) => {
-    const seen = { moments, endedAt, message, timersLeft: 0 };
-    expect(await trial([attempt], { stopsAfter })).toMatchObject(seen);
+test('when the runner tells the step to stop, a wait ends at once, and so does all where the time is over', async () => {
+  const late = { failure: failing({ retryAfterMs: 30_000 }) };
+  expect(await trial([late, {}, WORKS], { stopsAfter: 10 })).toMatchObject({
+    moments: [0, 10, 10],
+    message: 'no error',
   });
-
-  test('what is to be done nevertheless goes on, at once', async () => {
-    const trialled = await trial([{ error: late }, {}, WORKS], { stopsAfter: 10, givesUpAtStop: false });
-    expect(trialled).toMatchObject({ moments: [0, 10, 10], end: 'a result', timersLeft: 0 });
-    const inVain = await trial([{ error: late }, {}], { stopsAfter: 10, seconds: 50, givesUpAtStop: false });
-    expect(inVain.message).toBe('It failed; the runner told this step to stop. Wait.');
-  });
+  const { message } = await trial([late, {}], { stopsAfter: 10, seconds: 50 });
+  expect(message).toBe('It failed; the runner told this step to stop. Wait.');
 });

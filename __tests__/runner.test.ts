@@ -43,7 +43,7 @@ describe("when the runner's file for outputs can't be written", () => {
     const main = await runMain(server, { job, inputs: SKIP, env: { GITHUB_OUTPUT: folder } });
     expectRed(main, /^The runner's output file can't be written \(E/);
     expect(main.log).toContainEqual(
-      expect.stringMatching(/^The post step will revoke an access token that could not be revoked now: there/),
+      expect.stringMatching(/^The post step will revoke an access token that could not be revoked now\. There/),
     );
     expect(server.revoked).toEqual([]);
     expectGreen(await runPost(server, job, { inputs: SKIP }));

@@ -2,19 +2,18 @@ import { afterEach, test } from '@jest/globals';
 import {
   findToken,
   isConfirmation,
-  isPage,
   parseJsonObject,
   readExpiry,
   retryAfterMs,
   whyUnusable,
 } from '../src/dashboard/answers';
-import { explainCertificate } from '../src/dashboard/certificates';
 import { describe, explain, explainUnusable } from '../src/dashboard/explain';
-import { parseProxy, TunnelError } from '../src/dashboard/proxy';
+import { parseProxy } from '../src/dashboard/proxy';
+import { explainTls } from '../src/dashboard/tls';
 import { parseSettings } from '../src/runner/inputs';
 import { load } from '../src/runner/state';
 import { StepError } from '../src/shared/errors';
-import { codeOf, headerOf, hostOf, redact, wordsOf } from '../src/shared/text';
+import { redact, wholeOf, wordsOf } from '../src/shared/text';
 import { contextWith, loggerWith, responseOf } from './support/response';
 
 // Whatever a server, a proxy or a variable holds, reading it takes as good as no time. What is linear takes some 10 ms
@@ -56,11 +55,8 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   redact: (text) => redact(text, SECRETS),
   wordsOf: (text) => wordsOf(text, SECRETS),
   'wordsOf, with a long secret': (text) => wordsOf(text, LONG_SECRET),
-  codeOf: (text) => codeOf(text, SECRETS),
-  headerOf: (text) => headerOf(text, SECRETS),
-  hostOf: (text) => hostOf(text, SECRETS),
+  wholeOf: (text) => (['code', 'header', 'host'] as const).map((kind) => wholeOf(kind, text, SECRETS)),
   parseJsonObject,
-  isPage,
   findToken: (body) => findToken(response(body)),
   isConfirmation: (body) => isConfirmation(response(body)),
   whyUnusable: (text) => [whyUnusable(response(text), 'x'), whyUnusable(response('{}'), text)],
@@ -74,14 +70,12 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
     return explainWith({ status: 0, problem: { stage: 'handshake', cause } });
   },
   'explain, proxy-authenticate': (text) => {
-    const cause = new TunnelError({ status: 407, headers: { 'proxy-authenticate': text, 'retry-after': text } });
+    const headers = { 'proxy-authenticate': text, 'retry-after': text };
     const proxy = parseProxy('proxy.test:3128');
-    return explain(responseOf({ status: 0, problem: { stage: 'tunnel', cause } }), { ...CONTEXT, proxy });
+    return explain(responseOf({ status: 407, headers, problem: { stage: 'proxy answer' } }), { ...CONTEXT, proxy });
   },
-  explainUnusable: (body) => explainUnusable(response(body), 'is not a JSON object', LOGGER),
-  explainCertificate: (text) => {
-    return explainCertificate(Object.assign(new Error(text), { code: `CERT_${text}` }), 'host.test', '');
-  },
+  explainUnusable: (body) => explainUnusable(response(body), undefined, LOGGER),
+  explainTls: (text) => explainTls(Object.assign(new Error(text), { code: `CERT_${text}` }), 'host.test', ''),
   describe: (text) => describe(responseOf({ headers: { server: text, via: text, date: text } }), 1, LOGGER),
   parseProxy: (text) => [text, `http://u:p@${text}`, `http://${text}@host.test`, `[${text}]`].map(parseProxy),
   'parseSettings, api-url': (text) => [settingsOf(text), settingsOf(`https://${text}`)],

@@ -6,8 +6,8 @@ import { parseFileCommands } from '../mock/runner.mts';
 import { mainStep } from '../src/main-step';
 import { postStep } from '../src/post-step';
 import { fingerprintOf } from '../src/runner/inputs';
-import type { Run } from '../src/runner/lifecycle';
 import { load, type State, save } from '../src/runner/state';
+import type { Cancellation } from '../src/shared/types';
 import { type Behaviour, type ScriptedServer, startServer } from './support/scripted-server';
 
 // The steps in this process, so that a test can look at what is saved at each moment, and break it.
@@ -69,7 +69,7 @@ function answers(kind: 'token' | 'revoke', status: number, body: object | '' = '
 }
 
 /** A process that goes on, unless it finds a signal when it looks for one. */
-function newRun(onLook = () => {}): Run {
+function newRun(onLook = () => {}): Cancellation {
   const stop = new AbortController();
   return {
     stop: stop.signal,
@@ -127,7 +127,7 @@ describe('the main step', () => {
   });
 
   test('saves no token that holds the client secret, and revokes it', async () => {
-    answers('token', 200, { access_token: `x${SECRET}` }, () => {});
+    answers('token', 200, { access_token: `x${SECRET}` });
     answers('revoke', 200);
     expect(await main()).toMatch(/the client secret in its access_token/);
     expect(readFileSync(join(folder, 'STATE'), 'utf8')).not.toContain(SECRET);
@@ -136,25 +136,11 @@ describe('the main step', () => {
 
   /** What main says in the end, and what the state is then, on its way from an answer. */
   const revoked = 'Revoked an access token that was received but not handed out.';
-  const left = 'The post step will revoke an access token that could not be revoked now: there is nothing at';
+  const left = 'The post step will revoke an access token that could not be revoked now. There is nothing at';
 
   test.each<[name: string, token: object, status: number, revocation: number | undefined, line: string, says: RegExp]>([
-    [
-      'revokes a token that it can not use',
-      { access_token: 'tok-0', token_type: 'mac' },
-      200,
-      200,
-      revoked,
-      /^The answer to/,
-    ],
-    [
-      'leaves one to post that it can not revoke',
-      { access_token: 'tok 0' },
-      200,
-      404,
-      left,
-      /^The answer to the token/,
-    ],
+    ['revokes one that it can not use', { access_token: 'tok-0', token_type: 'mac' }, 200, 200, revoked, /^The answer/],
+    ['leaves one to post that it can not revoke', { access_token: 'tok 0' }, 200, 404, left, /^The answer to the/],
     ['revokes one in an answer of 503', { access_token: 'tok-0' }, 503, 200, revoked, /^The Dashboard answered 503/],
     ['has none to revoke where none came', { error: 'invalid_client' }, 401, undefined, '', /^The Dashboard did not/],
   ])('%s', async (_name, token, status, revocation, line, says) => {
@@ -164,6 +150,13 @@ describe('the main step', () => {
     expect(printed).toContain(line);
     expect(stateFile()).toEqual(line === left ? { origin: originOf(server.url), token: 'tok 0' } : {});
     expect(outputFile()).toEqual({});
+  });
+
+  test('tries for a second to revoke a token that post can revoke, too', async () => {
+    answers('token', 200, { access_token: 'tok-3', token_type: 'mac' });
+    answers('revoke', 503);
+    expect(await main()).toMatch(/Bearer/);
+    expect(printed).toMatch(/The post step will revoke .* gave up after 1 attempt within 1 s\./);
   });
 
   const noState = () => rmSync(join(folder, 'STATE'));
@@ -177,14 +170,17 @@ describe('the main step', () => {
   });
 
   test('says that a token lives on which it can neither save nor revoke', async () => {
-    answers('token', 200, { access_token: 'tok-5' }, noState);
+    answers('token', 200, { access_token: 'x'.repeat(31_000) });
     answers('revoke', 404);
-    expect(await main()).toMatch(/neither be saved .* nor revoked.* up to a day.*: there is nothing at/);
+    expect(await main()).toMatch(/neither be saved nor revoked: delete .* for a day\. There is nothing at/);
+    // Post has nothing to add to that.
+    expect(stateFile()).toEqual({ doubtUntil: expect.any(String), isDoubtSaid: true });
   });
 });
 
 describe('the post step', () => {
-  const TO_COME = '2126-01-01T00:00:00.000Z';
+  const [PAST, TO_COME] = ['2020-01-01T00:00:00.000Z', '2126-01-01T00:00:00.000Z'];
+  const held = { token: 'tok-0', origin: originOf() };
 
   test('revokes the token where main asked for it', async () => {
     handOver({ token: 'tok-1', origin: originOf(server.url) });
@@ -195,24 +191,17 @@ describe('the post step', () => {
     expect(printed).toBe(`::add-mask::${SECRET}${EOL}Revoking the access token at ${server.url}.${EOL}`);
   });
 
-  test.each<[name: string, state: State, says: RegExp]>([
+  test.each<[name: string, state: State | undefined, says: RegExp]>([
     ['no token', {}, /^There is no access token to revoke\.$/],
+    ['nothing saved', undefined, /^There is no access token to revoke\.$/],
     ['a token that is left alive', { isLeftAlive: true, expiresAt: TO_COME }, / valid until 2126-/],
     ['a token whose end is not known', { isLeftAlive: true }, / for up to a day\.$/],
     ['a main step that was killed', { doubtUntil: TO_COME }, /^The main step was .* valid until about 2126-/],
     ['a main step that has said so', { doubtUntil: TO_COME, isDoubtSaid: true }, /^There is no access token/],
-    [
-      'another secret',
-      { token: 'tok-0', origin: originOf(), expiresAt: TO_COME },
-      /until 2126-.*Z: client-secret is not /,
-    ],
-    [
-      'a token that has expired, by a clock that may be wrong',
-      { token: 'tok-0', origin: originOf(), expiresAt: '2020-01-01T00:00:00.000Z' },
-      /stays valid until 2020-.* it has expired\.$/,
-    ],
+    ['another secret', { ...held, expiresAt: TO_COME }, /until 2126-.*Z\. Input client-secret is not /],
+    ['a token that has expired, by a clock that may be wrong', { ...held, expiresAt: PAST }, /2020-.* has expired\.$/],
   ])('sends nothing with %s', async (_name, state, says) => {
-    handOver(state);
+    if (state !== undefined) handOver(state);
     setInputs({ 'client-secret': 'another' });
     expect(await post()).toMatch(says);
   });
@@ -221,9 +210,15 @@ describe('the post step', () => {
 describe('the state', () => {
   test.each<[proxyUrl: unknown, isRight: boolean]>([
     ...[null, 'http://proxy.test:80', 'https://[::1]:443'].map((url): [unknown, boolean] => [url, true]),
-    ...['http://u:p@proxy.test:80', 'proxy.test:80', 'http://proxy.test', 'http://proxy.test:80/x', '', 7].map(
-      (url): [unknown, boolean] => [url, false],
-    ),
+    ...[
+      'http://u:p@proxy.test:80',
+      'proxy.test:80',
+      'http://proxy.test',
+      'http://proxy.test:80/x',
+      'http://x.test:99999',
+      '',
+      7,
+    ].map((url): [unknown, boolean] => [url, false]),
   ])('comes back with %j as the URL of the proxy: %s', (proxyUrl, isRight) => {
     const state = { token: 'tok="2\\', origin: { ...originOf(), proxyUrl }, isDoubtSaid: true };
     handOver(state);
@@ -233,11 +228,16 @@ describe('the state', () => {
 
   test('is damaged where a part of it is missing, or another', () => {
     const whole = { token: 'tok-1', origin: originOf(), expiresAt: '2026-01-01T00:00:00.000Z' };
-    const origins = [{ apiUrl: 'http://host.test' }, { clientId: '' }, { timeoutSeconds: 0 }, { fingerprint: 7 }];
+    const parts = ['token', 'origin', 'expiresAt', 'isLeftAlive', 'doubtUntil', 'isDoubtSaid'];
+    const others = parts.flatMap((part) => [null, 5, 'x', [], {}].map((other) => ({ [part]: other })));
+    const settings = ['clientId', 'apiUrl', 'timeoutSeconds', 'proxyUrl', 'fingerprint'];
+    const origins = settings.flatMap((part) => [undefined, 0, {}].map((other) => ({ [part]: other })));
     const changes = [
-      ...[{ token: '' }, { token: 3 }, { token: undefined }, { origin: undefined }, { origin: null }, { origin: {} }],
-      ...[{ expiresAt: 0 }, { expiresAt: '2026' }, { doubtUntil: 'soon' }, { isLeftAlive: 'true' }, { isDoubtSaid: 1 }],
-      ...origins.map((change) => ({ origin: { ...originOf(), ...change } })),
+      ...others.filter((change) => change['token'] !== 'x'),
+      ...[{ token: '' }, { token: undefined }, { origin: undefined }, { expiresAt: '2026' }, { isLeftAlive: false }],
+      ...[...origins, { apiUrl: 'http://host.test' }, { clientId: '' }].map((change) => ({
+        origin: { ...originOf(), ...change },
+      })),
     ].map((change) => JSON.stringify({ ...whole, ...change }));
     for (const text of [...changes, 'null', '[]', '"text"', ' ', JSON.stringify(whole).slice(0, -1)]) {
       handOver(text);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { codeOf, headerOf, hostOf, redact, wordsOf } from '../src/shared/text';
+import { redact, wholeOf, wordsOf } from '../src/shared/text';
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -116,13 +116,13 @@ describe('whole, or not at all, unless it is like a secret', () => {
     [longest, longest],
     [`${longest}x`, ''],
     ['invalid__grant', ''],
-    ['see invalid_grant', 'see invalid_grant'],
-    ['invalid\ngrant', 'invalid grant'],
+    ['see invalid_grant', ''],
+    ['invalid\ngrant', ''],
     ['x_troubadour', ''],
     ['TROUBADOUR', ''],
     ['x', ''],
   ])('an error code: %j is shown as %j', (code, shown) => {
-    expect(codeOf(code, SECRETS)).toBe(shown);
+    expect(wholeOf('code', code, SECRETS)).toBe(shown);
   });
 
   test.each<[header: string, isShown: boolean]>([
@@ -137,7 +137,7 @@ describe('whole, or not at all, unless it is like a secret', () => {
     [`x=${hexOf('Tr0ub4dor&3x')}`, false],
     ['', false],
   ])('a header: that %j is shown is %s', (header, isShown) => {
-    expect(headerOf(header, SECRETS)).toBe(isShown ? header : '');
+    expect(wholeOf('header', header, SECRETS)).toBe(isShown ? header : '');
   });
 
   test.each<[host: string, shown: string]>([
@@ -145,21 +145,22 @@ describe('whole, or not at all, unless it is like a secret', () => {
     ['xn--bcher-kva.a.b.test', 'xn--bcher-kva.a.b.test'],
     ['192.168.100.200', '192.168.100.200'],
     ['or.test', 'or.test'],
-    ['x.10.20.30.40', '…'],
-    ['[2001:db8::1]', '…'],
-    ['login.elsewhere.test:8443', '…'],
-    ['tr0ub4.elsewhere.test', '….elsewhere.test'],
-    ['a-tr0ub4dor3x-b.test', '….test'],
-    // Eight letters and digits in a row are no chance.
-    ['xx-tr0ub-4do-xx.test', '….test'],
-    ['xx-tr0ub-4d-xx.test', 'xx-tr0ub-4d-xx.test'],
-    ['84.114.48.117.evil.test', '….evil.test'],
-    [`${hexOf('Tr0ub4dor&3x')}.evil.test`, '….evil.test'],
-    ['ab.cd.ef.evil.test', '….evil.test'],
-    [`${'x'.repeat(64)}.test`, '…'],
-    ['x.'.repeat(130), '…'],
-    ['', '…'],
+    ['x.10.20.30.40', ''],
+    ['[2001:db8::1]', ''],
+    ['login.elsewhere.test:8443', ''],
+    ['tr0ub4.elsewhere.test', ''],
+    ['a-tr0ub4dor3x-b.test', ''],
+    // Eight letters and digits in a row are no chance, nor is a whole run.
+    ['xx-tr0u-b4do-xx.test', ''],
+    ['xxtr0u-b4dxx.test', 'xxtr0u-b4dxx.test'],
+    ['xx-tr0ub-4d-xx.test', ''],
+    ['84.114.48.117.evil.test', ''],
+    [`${hexOf('Tr0ub4dor&3x')}.evil.test`, ''],
+    ['ab.cd.ef.evil.test', ''],
+    [`${'x'.repeat(64)}.test`, ''],
+    ['x.'.repeat(130), ''],
+    ['', ''],
   ])('a host: %j is shown as %j', (host, shown) => {
-    expect(hostOf(host, SECRETS)).toBe(shown);
+    expect(wholeOf('host', host, SECRETS)).toBe(shown);
   });
 });

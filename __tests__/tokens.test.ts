@@ -7,7 +7,6 @@ import {
   expectRed,
   expectUnseen,
   expectWarning,
-  filesOf,
   newJob,
   runMain,
   runPost,
@@ -121,7 +120,7 @@ describe('expires-at', () => {
     const expiresAt = '+010000-01-01T00:00:00.000Z';
     expect(main.outputs).toEqual({ token: TOKEN, 'expires-at': expiresAt });
     expect(main.log[1]).toContain(`valid until ${expiresAt}`);
-    expectWarning(post, `stays valid until \\${expiresAt}:`);
+    expectWarning(post, `stays valid until \\${expiresAt}\\.`);
   });
 
   test('is empty where the answer does not tell it, and the log says so', async () => {
@@ -143,12 +142,7 @@ test.each<[name: string, behaviour: Behaviour, message: RegExp, token?: string]>
     'to\nk\ufffden',
   ],
   ['longer than the state has room for', issue({ access_token: 'x'.repeat(29_990) }), /state/, 'x'.repeat(29_990)],
-  [
-    'in an answer that refuses for now',
-    answer(403, tokenBody(), { 'retry-after': '0' }),
-    /refused the request \(403\)/,
-  ],
-  ['in a body without end', flood(tokenBody()), /is not a JSON object/],
+  ['in an answer that refuses for now', answer(403, tokenBody(), { 'retry-after': '0' }), /answered 403 \(forbidden\)/],
 ])('a token that can not be handed out is masked and revoked, and no other asked for: %s', async (...row) => {
   const [, behaviour, message, token = TOKEN] = row;
   const server = await startServer({ token: [behaviour, issue({ access_token: 'a-second-one' })] });
@@ -161,19 +155,6 @@ test.each<[name: string, behaviour: Behaviour, message: RegExp, token?: string]>
   expect(job.state).toEqual({ state: '{}' });
   expect(server.revoked).toEqual([token]);
   expect(server.tokenRequests()).toBe(1);
-});
-
-test('a server that sends the client secret in a token does not get it into a file or an output', async () => {
-  const secret = 'plain-secret-0123456789';
-  const access_token = `Bearer-${secret}-0`;
-  const server = await startServer({ token: [issue({ access_token })] });
-  const job = newJob();
-  const main = await runMain(server, { job, inputs: { 'client-secret': secret } });
-  expectRed(main, /holds the client secret/);
-  expectUnseen(main, secret);
-  expect(filesOf(job)).not.toContain(secret);
-  expect(job.state).toEqual({ state: '{}' });
-  expect(server.revoked).toEqual([access_token]);
 });
 
 test('a revocation is confirmed by 200 and nothing in the body, and by nothing else', async () => {
@@ -191,7 +172,8 @@ test('a revocation is confirmed by 200 and nothing in the body, and by nothing e
   });
   await runMain(server, { job });
   const confirmed = [`Revoking the access token at ${server.url}.`, `Revoked the access token at ${server.url}.`];
-  const unconfirmed = 'until 20.*: the revocation was answered, but not confirmed\\. Usually a captive portal';
+  const unconfirmed =
+    'until 20.*\\. The revocation was answered with 200 \\(ok\\), but not confirmed\\. Usually a captive portal';
   expect((await runPost(server, job)).log).toEqual(confirmed);
   for (const message of [
     unconfirmed,

@@ -97,7 +97,7 @@ export async function startDashboard(options: DashboardOptions = {}): Promise<Da
 
   function respond({ method, path, headers, form }: ReceivedRequest): Answer {
     // As Django behind a server that ends TLS builds the address that a client sees.
-    const url = URL.parse(path, `${headers['x-forwarded-proto'] ?? scheme}://${headers.host}`);
+    const url = URL.parse(path, `${scheme}://${headers.host}`);
     if (url?.pathname === API + TOKEN) return postOnly(method, () => oauth.token(form));
     if (url?.pathname === API + REVOKE) return postOnly(method, () => oauth.revoke(form));
     const resource = url && findResource(url);

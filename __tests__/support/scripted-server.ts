@@ -20,7 +20,7 @@ export interface ScriptedServer {
   received: (count: number) => Promise<void>;
 }
 
-export type ServerOptions = Pick<DashboardOptions, 'host' | 'tls'>;
+type ServerOptions = Pick<DashboardOptions, 'host' | 'tls'>;
 
 export const TOKEN = 'tok-3nJ0Xq.7_very~secret+token/=';
 

@@ -135,7 +135,7 @@ var __webpack_exports__ = {};
 var logger_namespaceObject = {};
 __nccwpck_require__.r(logger_namespaceObject);
 __nccwpck_require__.d(logger_namespaceObject, {
-  clause: () => (clause),
+  asStepError: () => (asStepError),
   debug: () => (logger_debug),
   hide: () => (hide),
   info: () => (logger_info),
@@ -151,9 +151,33 @@ function now() {
     // Not performance.now(): Node loads a module of its own for it, at the start of every step.
     return Number(process.hrtime.bigint()) / 1e6;
 }
-/** Sets a timer for a moment. If it has passed, the timer is due at once. */
-function at(moment, then) {
-    return setTimeout(then, Math.max(0, moment - now()));
+/** Lets Node take in what came while it was busy, such as signals and data: in turns of its event loop, for 0.2 s. */
+async function turns(count) {
+    const end = now() + 200;
+    for (let turn = 0; turn < 2 || (turn < count && now() < end); turn += 1)
+        await new Promise(setImmediate);
+}
+
+;// CONCATENATED MODULE: ./src/shared/errors.ts
+/** An error that says what happened and what to do. Every other error is a defect of the action. */
+class errors_StepError extends Error {
+    name = 'StepError';
+    /** The heading that explains it in docs/troubleshooting.md, as a link has it. */
+    help;
+    constructor(help, message, cause) {
+        super(message, { cause });
+        this.help = help;
+    }
+}
+/** Makes an error of a failure, with why nothing else is tried, and what to do about that. */
+function errorOf({ explanation, cause }, why = '', more = '') {
+    const [help, what, advice] = explanation;
+    return new errors_StepError(help, `${what.charAt(0).toUpperCase()}${what.slice(1)}${why}. ${advice} ${more}`.trim(), cause);
+}
+/** The code that Node or the system names an error by, such as ENOSPC. */
+function errors_errorCode(error) {
+    const { code } = Object(error);
+    return typeof code === 'string' ? code : undefined;
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/answers.ts
@@ -167,26 +191,20 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun).{10,30}$/;
 const LAST_DATE = 8.64e15;
 /** An object that is not whole, or what is no text: compressed in another way, say. */
 const DAMAGED_OBJECT = /^\s{0,99}\{|[\0\ufffd]/;
-const EMPTY_BODIES = ['', '{}', 'null', '""', '[]'];
-/** How gateways say that they got no answer, or one that they don't understand. The last two are Cloudflare's. */
-const GATEWAY_STATUSES = [502, 504, 520, 524];
-/** Longer than anyone waits; keeps numbers of any length readable. */
-const LONGEST_WAIT_SECONDS = 999_999_999;
+/** Nothing, or what some frameworks send in its place. */
+const EMPTY_BODY = /^\s{0,99}(?:\{\}|null|""|\[\])?\s{0,99}$/;
 /** Finds the token of an answer, usable or not: that at its usual place, or else the first that is complete. */
 function findToken({ body }) {
     const token = parseJsonObject(body)?.get('access_token') ?? parseJson(TOKEN_FIELD.exec(body)?.[1] ?? '');
     return typeof token === 'string' && token.trim() !== '' ? token : undefined;
 }
-/**
- * Says why a successful answer to a token request (RFC 6749, section 5.1) can't be used, as a clause without its
- * subject. Besides the token, nothing decides this but a type that is named and is another one (section 7.1). Behind the
- * token the answer may have broken off.
- */
+/** Says why a successful answer to a token request can't be used, if so (RFC 6749, sections 5.1 and 7.1): a clause. */
 function whyUnusable({ body, problem }, token) {
     const fields = parseJsonObject(body);
-    const isBrokenOff = problem !== undefined && body.trimStart().startsWith('{');
-    if (fields === undefined && !isBrokenOff)
-        return isPage(body) ? 'is a page' : 'is not a JSON object';
+    // Behind the token the answer may have broken off.
+    const isObject = fields !== undefined || (problem !== undefined && token && body.trimStart().startsWith('{'));
+    if (!isObject)
+        return 'is not a JSON object';
     const isAtItsPlace = fields === undefined || fields.get('access_token') === token;
     if (token === undefined || !isAtItsPlace)
         return fields?.has('error') ? 'holds an error' : 'holds no access_token';
@@ -196,10 +214,7 @@ function whyUnusable({ body, problem }, token) {
     const isOther = typeof type === 'string' && !/^(?:bearer)?$/i.test(type.trim());
     return isOther ? 'holds a token_type other than Bearer' : undefined;
 }
-/**
- * Reads when a token expires, in ISO 8601 and UTC, if the answer says so: by the Dashboard's clock, which is in its Date,
- * or else from when it was requested, in milliseconds since the epoch.
- */
+/** Reads when a token expires, in ISO 8601: by the Date of the answer, or else from `requestedAt` (Unix time in ms). */
 function readExpiry({ headers, body }, requestedAt) {
     const expiresIn = parseJsonObject(body)?.get('expires_in');
     const seconds = typeof expiresIn === 'object' ? Number.NaN : Number.parseFloat(String(expiresIn));
@@ -207,18 +222,17 @@ function readExpiry({ headers, body }, requestedAt) {
         return undefined;
     return new Date(Math.min((parseDate(headers.date) ?? requestedAt) + seconds * 1_000, LAST_DATE)).toISOString();
 }
-/** Reads Retry-After (RFC 9110, section 10.2.3), in milliseconds. A date is reckoned from the Date of the same answer. */
+/** Reads Retry-After (RFC 9110, section 10.2.3), in milliseconds. A date counts from the Date of the same answer. */
 function retryAfterMs(headers) {
     const text = headers['retry-after']?.trim() ?? '';
     if (/^\d{1,400}$/.test(text))
-        return Math.min(Number(text), LONGEST_WAIT_SECONDS) * 1_000;
+        return Math.min(Number(text), 999_999_999) * 1_000;
     const date = parseDate(text);
     return date === undefined ? undefined : Math.max(0, date - (parseDate(headers.date) ?? Date.now()));
 }
 /** Whether an answer confirms a revocation: 200, and nothing in the body (RFC 7009, section 2.2). */
 function isConfirmation(response) {
-    const { status, body, isCut } = response;
-    return status === 200 && !isCut && !isOfFirewall(response) && EMPTY_BODIES.includes(body.trim());
+    return response.status === 200 && EMPTY_BODY.test(response.body) && !isOfFirewall(response);
 }
 /** Whether an answer is that of AWS WAF, which wants a browser to solve a challenge. */
 function isOfFirewall({ status, headers }) {
@@ -228,20 +242,16 @@ function isOfFirewall({ status, headers }) {
 function leavesDoubt({ status, body, problem }) {
     if (problem !== undefined)
         return problem.stage === 'answer';
+    // How gateways say that they got no answer, or one that they don't understand. The last two are Cloudflare's.
     if (status < 200 || status >= 300)
-        return GATEWAY_STATUSES.includes(status);
+        return [502, 504, 520, 524].includes(status);
     return parseJsonObject(body) === undefined && DAMAGED_OBJECT.test(body);
 }
 /** Reads a JSON object into a map, so that no name in it means anything to JavaScript. */
 function parseJsonObject(text) {
     const value = parseJson(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-        return undefined;
-    return new Map(Object.entries(value));
-}
-/** Whether a body is a page: the API answers with JSON, or with nothing. */
-function isPage(body) {
-    return body.trimStart().startsWith('<');
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? new Map(Object.entries(value)) : undefined;
 }
 function parseJson(text) {
     try {
@@ -263,44 +273,6 @@ function parseDate(text = '') {
 const external_node_http_namespaceObject = require("node:http");
 ;// CONCATENATED MODULE: external "node:util"
 const external_node_util_namespaceObject = require("node:util");
-;// CONCATENATED MODULE: ./src/shared/errors.ts
-/** An error that tells the reader of the log what happened and what to do. Every other error is a defect of the action. */
-class errors_StepError extends Error {
-    name = 'StepError';
-    /** The heading that explains it in docs/troubleshooting.md, as a link has it. */
-    help;
-    constructor(help, message, cause) {
-        super(message, { cause });
-        this.help = help;
-    }
-}
-/** A request to the Dashboard that failed, with what the next attempt has to know. */
-class RequestError extends errors_StepError {
-    name = 'RequestError';
-    what;
-    isTransient;
-    retryAfterMs;
-    timedOut;
-    advice;
-    constructor([help, what, advice, isTransient = false], more = {}) {
-        super(help, `${what.charAt(0).toUpperCase()}${what.slice(1)}. ${advice}`, more.cause);
-        this.what = what;
-        this.advice = advice;
-        this.isTransient = isTransient;
-        this.retryAfterMs = more.retryAfterMs;
-        this.timedOut = more.timedOut;
-    }
-    /** The same error, for good: with why nothing else is tried, and what to do about that. */
-    with(why, advice) {
-        return new RequestError([this.help, `${this.what}; ${why}`, `${this.advice} ${advice}`.trim()], this);
-    }
-}
-/** The code that Node or the system names an error by, such as ENOSPC. */
-function errors_errorCode(error) {
-    const { code } = Object(error);
-    return typeof code === 'string' ? code : undefined;
-}
-
 ;// CONCATENATED MODULE: ./src/shared/text.ts
 /** How much of a text from elsewhere is looked at, and how much of it a message may carry, in characters. */
 const LOOKED_AT = 500;
@@ -309,9 +281,12 @@ const SHOWN = 200;
 const WORD = /^(?=.{1,24}$)["'(]*(?:(?:[A-Za-z][a-z]+|[aAI])(?:[-_'][a-z]+)*|[A-Z]{2,5}|\d{1,6})["').,:;!?]*$/;
 /** Three numbers, or words of one or two letters, in a row may spell something. */
 const SPELLED_OUT = /(?:\W*\b(?:\d+|\w{1,2})\b){3,}/g;
-const CODE = /^(?=.{2,40}$)(?:[a-z]+(?:[_.-][a-z]+)*|[A-Z]+(?:_[A-Z]+)*)$/;
-const HEADER = /^[\w .,:;/()+=*@-]{1,100}$/;
-const HOST_NAME = /^(?=.{1,253}$)[a-z\d_-]{1,63}(?:\.[a-z\d_-]{1,63})*$/;
+const PATTERNS = {
+    code: /^(?=.{2,40}$)(?:[a-z]+(?:[_.-][a-z]+)*|[A-Z]+(?:_[A-Z]+)*)$/,
+    header: /^[\w .,:;/()+=*@-]{1,100}$/,
+    // An IPv4 address, or a name that spells nothing.
+    host: /^(?:[\d.]{7,15}|(?=.{1,253}$)(?!.*(?:\b(?:\d+|\w{1,2})[.-]){3})[a-z\d_-]{1,63}(?:\.[a-z\d_-]{1,63})*)$/,
+};
 /** Takes secrets out of a text in which they stand as they are. The longest first: one may be a part of another. */
 function redact(text, secrets) {
     const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
@@ -319,40 +294,21 @@ function redact(text, secrets) {
 }
 /**
  * What may be shown of a text from elsewhere: its words, on one line. What is no word becomes `…`: a secret in whatever
- * encoding, a command for the runner. The text is cut first, so that the work is bounded by what can be shown.
+ * encoding, a command for the runner. The text is cut first, which bounds the work.
  */
 function wordsOf(text, secrets) {
     const free = redact(text.trim(), secrets);
     const cut = free.length <= LOOKED_AT ? free : free.slice(0, LOOKED_AT + 1).replace(/\S*$/, '');
     const isLike = likenessTo(secrets);
     const words = cut.split(/\s+/).map((run) => (WORD.test(run) && !isLike(run) ? run : '…'));
-    return withoutSpelling(words).slice(0, SHOWN).trim().replace(/^…$/, '');
+    const spelled = words.join(' ').replace(SPELLED_OUT, ' …');
+    const shown = spelled.replace(/…(?:\W*…)+/g, '…').slice(0, SHOWN);
+    return shown.trim().replace(/^…$/, '');
 }
-/** What may be shown of an error code from elsewhere: all of it, or else its words. */
-function codeOf(text, secrets) {
-    return CODE.test(text) && !likenessTo(secrets)(text) ? text : wordsOf(text, secrets);
-}
-/** What may be shown of the value of a header: all of it, or nothing. */
-function headerOf(text, secrets) {
-    if (!HEADER.test(text))
-        return '';
-    return [text, ...text.split(/[^A-Za-z\d]+/)].some(likenessTo(secrets)) ? '' : text;
-}
-/** What may be shown of a host from elsewhere: its name, or IPv4 address, less what is like a secret. */
-function hostOf(host, secrets) {
-    if (/^(?:\d{1,3}\.){3}\d{1,3}$/.test(host))
-        return host;
-    if (!HOST_NAME.test(host))
-        return '…';
-    const isLike = likenessTo(secrets);
-    const labels = host.split('.').map((label) => (isLike(label) ? '…' : label));
-    return withoutSpelling(labels).trim().replaceAll(' ', '.');
-}
-function withoutSpelling(runs) {
-    return runs
-        .join(' ')
-        .replace(SPELLED_OUT, ' …')
-        .replace(/…(?:\W*…)+/g, '…');
+/** What may be shown of an error code, a header or a host from elsewhere: all of it, or nothing. */
+function wholeOf(kind, text, secrets) {
+    const isShown = PATTERNS[kind].test(text) && ![text, ...text.split(/[^A-Za-z\d]+/)].some(likenessTo(secrets));
+    return isShown ? text : '';
 }
 /** Tells whether a run of characters has letters and digits in a row that a secret has too, in some spelling of it. */
 function likenessTo(secrets) {
@@ -372,22 +328,6 @@ function lettersOf(text) {
     return text.replace(/[^a-z\d]/gi, '').toLowerCase();
 }
 
-;// CONCATENATED MODULE: external "node:crypto"
-const external_node_crypto_namespaceObject = require("node:crypto");
-;// CONCATENATED MODULE: external "node:fs"
-const external_node_fs_namespaceObject = require("node:fs");
-;// CONCATENATED MODULE: external "node:https"
-const external_node_https_namespaceObject = require("node:https");
-;// CONCATENATED MODULE: external "node:net"
-const external_node_net_namespaceObject = require("node:net");
-;// CONCATENATED MODULE: external "node:tls"
-const external_node_tls_namespaceObject = require("node:tls");
-;// CONCATENATED MODULE: external "http"
-const external_http_namespaceObject = require("http");
-var external_http_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_http_namespaceObject, 2);
-;// CONCATENATED MODULE: external "https"
-const external_https_namespaceObject = require("https");
-var external_https_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_https_namespaceObject, 2);
 ;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
 function getProxyUrl(reqUrl) {
     const usingSsl = reqUrl.protocol === 'https:';
@@ -479,6 +419,109 @@ class DecodedURL extends URL {
     }
 }
 //# sourceMappingURL=proxy.js.map
+;// CONCATENATED MODULE: external "node:net"
+const external_node_net_namespaceObject = require("node:net");
+;// CONCATENATED MODULE: external "node:tls"
+const external_node_tls_namespaceObject = require("node:tls");
+;// CONCATENATED MODULE: ./src/dashboard/connection.ts
+
+
+/** Reads where a URL leads to. */
+function targetOf(url) {
+    const { protocol, hostname, port: given } = new URL(url);
+    const isTls = protocol === 'https:';
+    const port = Number(given || (isTls ? 443 : 80));
+    // Node takes an IPv6 address without the brackets.
+    return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port, authority: `${hostname}:${port}`, isTls };
+}
+/** Connects to a host or a proxy, through a tunnel if there is one, and tells how far that comes. */
+function connect(target, addressMs, whose, onStage, tunnel) {
+    const { host, port, isTls } = target;
+    const isName = (0,external_node_net_namespaceObject.isIP)(host) === 0;
+    const tcp = { host, port, autoSelectFamilyAttemptTimeout: addressMs };
+    const tls = { ...tcp, servername: isName ? host : '', ...(tunnel && { socket: tunnel }) };
+    const socket = isTls ? (0,external_node_tls_namespaceObject.connect)(tls) : (0,external_node_net_namespaceObject.connect)(tcp);
+    const first = isName ? 'lookup' : 'connection';
+    onStage(tunnel ? 'handshake' : `${whose}${first}`);
+    socket.once('lookup', () => onStage(`${whose}connection`));
+    socket.once('connect', () => onStage(`${whose}${isTls ? 'handshake' : 'answer'}`));
+    socket.once('secureConnect', () => onStage(`${whose}answer`));
+    return socket;
+}
+
+;// CONCATENATED MODULE: ./src/dashboard/proxy.ts
+
+
+
+/** Scheme, credentials, host, port and at most a slash. The credentials end at the last @: a password may hold one. */
+const ADDRESS = /^(?:(https?):\/\/)?(?![^/@:]*:\/\/)(?:(.*)@)?([a-z\d_][\w.-]{0,252}|\[[\da-f:.]+\])(:[1-9]\d{0,4})?\/?$/is;
+/** Chooses the environment's proxy, unless `no_proxy` excludes the host. @throws StepError that shows none of it */
+function chooseProxy(apiUrl) {
+    const [name, value] = proxyVariable();
+    const target = new URL(apiUrl);
+    if (value === '' || target.protocol !== 'https:' || checkBypass(target))
+        return undefined;
+    const proxy = parseProxy(value);
+    if (proxy !== undefined)
+        return proxy;
+    const form = 'http://user:password@host:port, with special characters percent-encoded';
+    throw new StepError('the-proxy-address-is-not-valid', `${name} is not the address of an HTTP proxy: give ${form}.`);
+}
+/** Finds the proxy of the main step again, for post. The environment gives its credentials, if it still names it. */
+function recallProxy(url) {
+    if (url === null)
+        return undefined;
+    const proxy = parseProxy(proxyVariable()[1]);
+    return proxy?.url === url ? proxy : parseProxy(url);
+}
+function proxyVariable() {
+    const variables = ['https_proxy', 'HTTPS_PROXY'].map((name) => [name, process.env[name]?.trim() ?? '']);
+    return variables.find(([, value]) => value !== '') ?? ['', ''];
+}
+/** The way to the Dashboard, as messages have it. */
+function through(proxy) {
+    return proxy === undefined ? '' : ` through the proxy ${proxy.name}`;
+}
+/** Reads the address of a proxy; undefined if it is anything else. */
+function parseProxy(text) {
+    const [, scheme = 'http', credentials = '', host = '', port = ''] = ADDRESS.exec(text) ?? [];
+    const address = `${scheme}://${host}${port}`;
+    if (!URL.canParse(address))
+        return undefined;
+    const { protocol, hostname } = new URL(address);
+    // A name that a URL reads otherwise is a number: 3128 would be 0.0.12.56.
+    if (hostname !== host.toLowerCase() && !host.startsWith('['))
+        return undefined;
+    const name = targetOf(address).authority;
+    const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(credentials) ?? [];
+    // A user without a password may be a token.
+    const secret = password || user;
+    try {
+        const basic = Buffer.from(`${decodeURIComponent(user)}:${decodeURIComponent(password)}`).toString('base64');
+        return {
+            url: `${protocol}//${name}`,
+            name,
+            authorization: secret && `Basic ${basic}`,
+            secrets: secret === '' ? [] : [secret, decodeURIComponent(secret), basic],
+        };
+    }
+    catch {
+        return undefined;
+    }
+}
+
+;// CONCATENATED MODULE: external "node:crypto"
+const external_node_crypto_namespaceObject = require("node:crypto");
+;// CONCATENATED MODULE: external "node:fs"
+const external_node_fs_namespaceObject = require("node:fs");
+;// CONCATENATED MODULE: external "node:https"
+const external_node_https_namespaceObject = require("node:https");
+;// CONCATENATED MODULE: external "http"
+const external_http_namespaceObject = require("http");
+var external_http_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_http_namespaceObject, 2);
+;// CONCATENATED MODULE: external "https"
+const external_https_namespaceObject = require("https");
+var external_https_namespaceObject_0 = /*#__PURE__*/__nccwpck_require__.t(external_https_namespaceObject, 2);
 // EXTERNAL MODULE: ./stubs/index.js
 var stubs = __nccwpck_require__(86);
 ;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
@@ -1178,136 +1221,7 @@ class lib_HttpClient {
 }
 const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
 //# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ./src/dashboard/proxy.ts
-
-
-
-
-
-const HOST_AND_PORT = /^(\[[\da-f:.]+\]|[a-z\d_][\w.-]{0,252})(?::(\d{1,5}))?\/?$/i;
-const STAGES = ['proxy lookup', 'proxy connection', 'proxy handshake', 'tunnel'];
-/** A tunnel that was not opened: what the proxy answered, or as `cause` why it did not. */
-class TunnelError extends Error {
-    name = 'TunnelError';
-    answer;
-    constructor(answer, cause) {
-        super('the proxy opened no tunnel', { cause });
-        this.answer = answer;
-    }
-}
-/**
- * Chooses the proxy of the main step: that of the environment, unless `no_proxy` excludes the host.
- *
- * @throws StepError if the variable can't be read; nothing of it is shown then
- */
-function chooseProxy(apiUrl) {
-    const [name, value] = proxyVariable();
-    const target = new URL(apiUrl);
-    if (value === '' || target.protocol !== 'https:' || checkBypass(target))
-        return undefined;
-    const proxy = parseProxy(value);
-    if (proxy !== undefined)
-        return proxy;
-    const form = 'http://user:password@host:port, with special characters percent-encoded';
-    throw new StepError('the-proxy-address-is-not-valid', `${name} is not the address of an HTTP proxy: give ${form}.`);
-}
-/** Finds the proxy of the main step again, for post. The environment only gives the credentials, if it still names it. */
-function recallProxy(url) {
-    if (url === null)
-        return undefined;
-    const proxy = parseProxy(proxyVariable()[1]);
-    return proxy?.url === url ? proxy : parseProxy(url);
-}
-function proxyVariable() {
-    const variables = ['https_proxy', 'HTTPS_PROXY'].map((name) => [name, process.env[name]?.trim() ?? '']);
-    return variables.find(([, value]) => value !== '') ?? ['', ''];
-}
-/** The way to the Dashboard, as messages have it. */
-function through(proxy) {
-    return proxy === undefined ? '' : ` through the proxy ${proxy.name}`;
-}
-/**
- * Reads the address of a proxy: scheme, credentials, host, port and at most a slash; undefined if it is anything else. The
- * credentials end at the last `@`, since a password may hold one.
- */
-function parseProxy(text) {
-    const [, scheme = 'http', rest = ''] = /^(?:([^:/@]*):\/\/)?(.*)$/s.exec(text) ?? [];
-    const protocol = scheme.toLowerCase();
-    const end = rest.lastIndexOf('@');
-    const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(rest.slice(0, Math.max(end, 0))) ?? [];
-    const [, host = '', digits] = HOST_AND_PORT.exec(rest.slice(end + 1)) ?? [];
-    const port = Number(digits ?? (protocol === 'https' ? 443 : 80));
-    if (!(/^https?$/.test(protocol) && isHost(host) && port >= 1 && port <= 65_535))
-        return undefined;
-    const name = `${host.toLowerCase()}:${port}`;
-    // A user without a password may be a token.
-    const secret = password || user;
-    try {
-        const credentials = `${decodeURIComponent(user)}:${decodeURIComponent(password)}`;
-        return {
-            url: `${protocol}://${name}`,
-            name,
-            authorization: secret && `Basic ${Buffer.from(credentials).toString('base64')}`,
-            secrets: secret === '' ? [] : [secret, decodeURIComponent(secret)],
-        };
-    }
-    catch {
-        return undefined;
-    }
-}
-/** A host that a URL has as it is: a name that is no number, or an IP address. */
-function isHost(host) {
-    if (host.startsWith('['))
-        return (0,external_node_net_namespaceObject.isIP)(withoutBrackets(host)) === 6;
-    if (host.includes('..'))
-        return false;
-    return URL.canParse(`http://${host}`) && new URL(`http://${host}`).hostname === host.toLowerCase();
-}
-/**
- * Opens a tunnel through a proxy (RFC 9110, section 9.3.6), by a request like that of curl: proxies refuse one without a
- * User-Agent, and hang up at `Connection: close` before anyone can authenticate. Node's own proxies (`proxyEnv`) are
- * missing before 24.5, hide why a proxy has refused, and can't be aborted.
- */
-function openTunnel(proxy, { host: targetHost, port: targetPort, ...own }, userAgent, onStage, onSocket) {
-    const { protocol, hostname, port } = new URL(proxy.url);
-    const isTls = protocol === 'https:';
-    const host = withoutBrackets(hostname);
-    const path = `${(0,external_node_net_namespaceObject.isIP)(targetHost) === 6 ? `[${targetHost}]` : targetHost}:${targetPort}`;
-    const authorization = proxy.authorization && { 'proxy-authorization': proxy.authorization };
-    const headers = { host: path, ...authorization, 'user-agent': userAgent, 'proxy-connection': 'keep-alive' };
-    // Node would check the certificate for the name in the Host header, which is not the proxy's.
-    const tls = isTls && { servername: (0,external_node_net_namespaceObject.isIP)(host) > 0 ? '' : host };
-    const connection = { ...own, ...tls, host, port: port || (isTls ? 443 : 80), agent: false };
-    const options = { ...connection, method: 'CONNECT', path, headers, setDefaultHeaders: false };
-    const fail = (error) => onSocket(error, undefined);
-    const request = (isTls ? external_node_https_namespaceObject : external_node_http_namespaceObject).request(options);
-    request.once('socket', (socket) => follow(socket, host, STAGES, onStage));
-    request.once('connect', ({ statusCode: status = 0, headers }, socket, head) => {
-        // What came behind the answer belongs to the tunnel.
-        socket.unshift(head);
-        if (status >= 200 && status < 300)
-            return onSocket(null, socket);
-        socket.destroy();
-        fail(new TunnelError({ status, headers }));
-    });
-    request.on('error', (error) => fail(new TunnelError(undefined, error)));
-    return request.end();
-}
-/** Tells how far a connection comes: by a name for each stage. */
-function follow(socket, host, [lookup, connection, handshake, connected], onStage) {
-    onStage((0,external_node_net_namespaceObject.isIP)(host) > 0 ? connection : lookup);
-    socket.once('lookup', () => onStage(connection));
-    socket.once('connect', () => onStage('encrypted' in socket ? handshake : connected));
-    socket.once('secureConnect', () => onStage(connected));
-}
-/** The host of a URL as Node's connections take it, without the brackets of an IPv6 address. */
-function withoutBrackets(host) {
-    return host.replace(/^\[(.*)\]$/, '$1');
-}
-
 ;// CONCATENATED MODULE: ./src/dashboard/http.ts
-
-
 
 
 
@@ -1320,98 +1234,96 @@ const USER_AGENT = 'formlabs-dashboard-token/1.2.0';
 const SIZE_LIMIT = 1_024 * 1_024;
 /** How long each address of a host gets at most. Node gives it 250 ms, which is less than one packet may take. */
 const ADDRESS_MS = 5_000;
-// Certificates are checked, whatever the environment says: with this variable Node would send the client secret to
-// anyone in between.
+/** Enough turns of the event loop to read as much. */
+const LAST_TURNS = 50;
+// Certificates are checked always: with this variable Node would send the client secret to anyone in between.
 const INSECURE_WANTED = process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
 delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-/** In TLS 1.3, a server refuses a client when the handshake has ended. */
 const REFUSED_CLIENT = /_ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/;
-const http_STAGES = ['lookup', 'connection', 'handshake', 'answer'];
 /** Whether an answer came in full, and says that the request has worked. */
 function isSuccess({ problem, status }) {
     return problem === undefined && status >= 200 && status < 300;
 }
 /** Posts a form, once. No redirect is followed, since the form holds the client secret. Never rejects. */
 async function postForm(url, form, limits) {
-    const progress = { stage: 'lookup', events: 0, chunks: [], size: 0 };
-    const problem = await withinLimits(exchange(new URL(url), form, limits, progress), limits, progress);
+    const progress = { stage: 'lookup', chunks: [] };
+    const exchanged = exchange(url, new URLSearchParams(form).toString(), limits, progress);
+    const problem = await withinLimits(exchanged, limits, progress);
     const { statusCode: status = 0, headers = {} } = progress.message ?? {};
-    const body = await decode(progress.chunks, problem);
-    const response = { status, headers, body, isCut: progress.size > SIZE_LIMIT, problem };
+    const response = { status, headers, body: await decode(progress.chunks, problem), problem };
     // No connection is left behind, and an answer that nobody waits for any more does not come in.
     if (!isSuccess(response))
         progress.connection?.destroy();
     return response;
 }
-async function exchange(url, form, { proxy, endsAt }, progress) {
+async function exchange(url, body, limits, progress) {
     // Not 3 minutes, but never: the request has timers of its own.
     const client = new lib_HttpClient(USER_AGENT, [], { socketTimeout: 2 ** 31 - 1 });
-    const isTls = url.protocol === 'https:';
-    const target = {
-        host: withoutBrackets(url.hostname),
-        port: Number(url.port || (isTls ? 443 : 80)),
-        maxHeaderSize: SIZE_LIMIT,
-        autoSelectFamilyAttemptTimeout: Math.ceil(Math.min(ADDRESS_MS, Math.max(1, endsAt - now()) / 4)),
-    };
-    const headers = {
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        'content-type': 'application/x-www-form-urlencoded',
-        // The process ends before Node would have closed the connection in order.
-        connection: 'keep-alive',
-        'user-agent': client.userAgent,
-    };
-    const createConnection = (_, onSocket) => connect(target, isTls, proxy, progress, onSocket);
+    const target = targetOf(url);
     const options = {
         ...target,
-        defaultPort: isTls ? 443 : 80,
+        defaultPort: target.isTls ? 443 : 80,
         method: 'POST',
-        path: url.pathname,
-        headers,
-        createConnection,
+        path: new URL(url).pathname,
+        headers: {
+            accept: 'application/json',
+            'accept-encoding': 'identity',
+            'content-type': 'application/x-www-form-urlencoded',
+            // The process ends before Node would have closed the connection in order.
+            connection: 'keep-alive',
+            'user-agent': USER_AGENT,
+        },
+        maxHeaderSize: SIZE_LIMIT,
+        createConnection: (_, onSocket) => http_open(target, limits, progress, onSocket),
     };
     // Not request(), whose tunnels take the certificate of a proxy for that of the host behind it.
-    const info = { options, parsedUrl: url, httpModule: isTls ? external_node_https_namespaceObject : external_node_http_namespaceObject };
-    const { message } = await client.requestRaw(info, new URLSearchParams(form).toString());
+    const info = { options, parsedUrl: new URL(url), httpModule: target.isTls ? external_node_https_namespaceObject : external_node_http_namespaceObject };
+    const { message } = await client.requestRaw(info, body);
     progress.message = message;
-    progress.events += 1;
+    // A body that came with its head lies there. To the end of the stream Node would see to the connection first.
+    const lying = message.complete ? [message.read(message.readableLength) ?? Buffer.alloc(0)] : undefined;
+    let size = 0;
     // Not readBody(), which has no limit, and never settles when the connection breaks.
-    for await (const chunk of message.complete ? takeWhole(message) : message) {
-        progress.chunks.push(chunk.subarray(0, Math.max(0, SIZE_LIMIT - progress.size)));
-        progress.size += chunk.length;
-        progress.events += 1;
-        if (progress.size > SIZE_LIMIT)
+    for await (const chunk of lying ?? message) {
+        progress.chunks.push(chunk);
+        size += chunk.length;
+        if (size > SIZE_LIMIT)
             return;
     }
 }
-/** Takes a body that came with its head. To its end, Node would see to the connection first (docs/performance.md). */
-function takeWhole(message) {
-    const { readableLength } = message;
-    return readableLength === 0 ? [] : [message.read(readableLength)];
-}
-/** Connects, through the proxy if there is one, and follows how far the connection comes. */
-function connect(target, isTls, proxy, progress, done) {
-    const advance = (stage) => {
-        progress.stage = stage;
-        progress.events += 1;
-    };
+/**
+ * Opens the connection of a request. A proxy is asked as curl asks (RFC 9110, section 9.3.6): some refuse a CONNECT
+ * without a User-Agent, or hang up at `Connection: close`. Node's own `proxyEnv` hides refusals, and is new in 24.5.
+ */
+function http_open(target, { proxy, endsAt }, progress, onSocket) {
+    const addressMs = Math.ceil(Math.min(ADDRESS_MS, Math.max(1, endsAt - now()) / 4));
+    const onStage = (stage) => Object.assign(progress, { stage });
+    const fail = (error) => progress.fail?.(error);
     const start = (tunnel) => {
-        const tls = { servername: (0,external_node_net_namespaceObject.isIP)(target.host) > 0 ? '' : target.host, ...(tunnel && { socket: tunnel }) };
-        const socket = isTls ? (0,external_node_tls_namespaceObject.connect)({ ...target, ...tls }) : (0,external_node_net_namespaceObject.connect)(target);
-        follow(socket, target.host, http_STAGES, advance);
+        const socket = connect(target, addressMs, '', onStage, tunnel);
         // Of some ends, such as that after status 101, Node does not tell.
-        socket.once('close', () => whenQuiet(progress, () => progress.fail?.(new Error('the connection was closed'))));
+        socket.once('close', () => turns(LAST_TURNS).then(() => fail(new Error('the connection was closed'))));
         progress.connection = socket;
         return socket;
     };
     if (proxy === undefined)
         return start();
-    progress.connection = openTunnel(proxy, target, USER_AGENT, advance, (error, tunnel) => {
-        if (error !== null)
-            return done(error, tunnel);
-        done(null, start(tunnel));
-        advance('handshake');
+    const { authority: path } = target;
+    const credentials = proxy.authorization && { 'proxy-authorization': proxy.authorization };
+    const headers = { host: path, ...credentials, 'user-agent': USER_AGENT, 'proxy-connection': 'keep-alive' };
+    const createConnection = () => connect(targetOf(proxy.url), addressMs, 'proxy ', onStage);
+    const own = { maxHeaderSize: SIZE_LIMIT, createConnection };
+    const request = external_node_http_namespaceObject.request({ method: 'CONNECT', path, headers, setDefaultHeaders: false, ...own });
+    request.once('connect', (answer, tunnel, head) => {
+        // What came behind the answer belongs to the tunnel.
+        tunnel.unshift(head);
+        const { statusCode = 0 } = answer;
+        if (statusCode >= 200 && statusCode < 300)
+            return onSocket(null, start(tunnel));
+        Object.assign(progress, { message: answer, connection: tunnel });
+        fail(new Error('the proxy opened no tunnel'));
     });
+    progress.connection = request.on('error', fail).end();
     return undefined;
 }
 /** A server may compress a body unasked, and without saying so: gzip begins with 0x1f8b, and no text does. */
@@ -1434,12 +1346,14 @@ function withinLimits(exchanged, limits, progress) {
     const { endsAt, endsAtStop, stop } = limits;
     const startedAt = now();
     return new Promise((resolve) => {
+        const timers = [];
         const endAt = (moment) => {
             const timeoutMs = Math.max(0, moment - startedAt);
-            return at(moment, () => whenQuiet(progress, () => end({ stage: progress.stage, timeoutMs })));
+            const giveUp = () => end({ stage: progress.stage, timeoutMs });
+            // Where the machine was paused, a timer comes before what lies in the socket.
+            timers.push(setTimeout(() => turns(LAST_TURNS).then(giveUp), Math.max(0, moment - now())));
         };
-        const timers = [endAt(endsAt)];
-        const onStop = () => timers.push(endAt(endsAtStop(progress.stage === 'answer')));
+        const onStop = () => endAt(endsAtStop(progress.stage === 'answer'));
         const end = (problem) => {
             for (const timer of timers)
                 clearTimeout(timer);
@@ -1447,20 +1361,17 @@ function withinLimits(exchanged, limits, progress) {
             resolve(problem);
         };
         progress.fail = (cause) => {
-            const isRefusal = REFUSED_CLIENT.test(String(errors_errorCode(cause)));
+            // In TLS 1.3, a server refuses a client when the handshake has ended.
+            const isRefusal = REFUSED_CLIENT.test(String(errors_errorCode(cause))) && !progress.stage.startsWith('proxy');
             end({ stage: isRefusal ? 'handshake' : progress.stage, cause });
         };
+        endAt(endsAt);
         stop.addEventListener('abort', onStop);
         exchanged.then(() => end(), progress.fail);
     });
 }
-/** Takes first what lies in the socket: where the machine was paused, a timer comes before the turn that brings it. */
-function whenQuiet(progress, then) {
-    const { events } = progress;
-    setImmediate(() => (progress.events > events ? whenQuiet(progress, then) : then()));
-}
 
-;// CONCATENATED MODULE: ./src/dashboard/certificates.ts
+;// CONCATENATED MODULE: ./src/dashboard/tls.ts
 
 
 
@@ -1468,34 +1379,49 @@ function whenQuiet(progress, then) {
 /** Codes of certificates (nodejs.org/api/tls.html): with an underscore, and without a prefix that other errors have. */
 const CERTIFICATE_ERROR = /^(?:(?!ERR_|HPE_|EAI_)[A-Z]+_[A-Z_]+|UNSPECIFIED|ERR_TLS_CERT_\w+)$/;
 const UNTRUSTED = /^UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF)|SELF_SIGNED|CERT_UNTRUSTED/;
-const RENEW = 'Check the clock of the runner. If it is right, this certificate, or that of its authority, has to be renewed.';
-const REPLACE = 'This certificate, or that of its authority, has to be replaced.';
+/** Other errors of TLS; those that may pass; and those of a peer that speaks another TLS. */
+const TLS_ERROR = /^(?:EPROTO$|ERR_(?:SSL|TLS|OSSL)_)/;
+const PASSING = /bad[_ ]record[_ ]mac|internal[_ ]error/i;
+const OTHER_TLS = /renegotiation|unsupported|no[_ ]protocols|cipher|dh[_ ]key|signature|group/i;
+const CHECK_ADDRESS = 'Check api-url, and any proxy or gateway in between.';
+const RENEW = 'Check the clock of the runner. If it is right, this certificate or its authority has to be renewed.';
+const REPLACE = 'This certificate or its authority has to be replaced.';
 const IGNORED = ' NODE_TLS_REJECT_UNAUTHORIZED=0 is ignored: anyone in between could read the client secret.';
 const NO_FILE = 'NODE_USE_SYSTEM_CA=1 needs no file: it uses the certificates of the system.';
-/** Explains why the certificate of a host was refused, if that is what the error is about. */
-function explainCertificate(error, host, way) {
+/** Explains an error of TLS that another attempt can't change, if it is one. The words of OpenSSL are fixed texts. */
+function explainTls(error, peer, plainAdvice) {
     const code = errors_errorCode(error) ?? '';
-    if (!CERTIFICATE_ERROR.test(code))
+    if (CERTIFICATE_ERROR.test(code))
+        return explainCertificate(code, String(Object(error).message), peer);
+    const { reason } = Object(error);
+    const words = reason ?? /:SSL routines:[^:]*:([\w ]{1,80}):/.exec(String(error))?.[1];
+    const text = `${code} ${words ?? error}`;
+    if (!TLS_ERROR.test(code) || PASSING.test(text))
         return undefined;
-    const [help, problem, advice] = explainCode(code, String(Object(error).message));
-    const what = `the certificate of ${host} ${problem} (${code})${way && `; the connection goes${way}`}`;
-    return [help, what, INSECURE_WANTED ? advice + IGNORED : advice];
+    const shown = words === undefined ? code : `${code}, ${words}`;
+    const refused = `the TLS handshake with ${peer} was refused (${shown})`;
+    const client = `It may require a client certificate. ${CHECK_ADDRESS}`;
+    if (/alert/i.test(text))
+        return ['the-tls-handshake-was-refused', refused, client];
+    const advice = OTHER_TLS.test(text) ? 'Its TLS is out of date, or that of something in between.' : plainAdvice;
+    return ['no-tls-connection-is-possible', `no TLS connection to ${peer} is possible (${shown})`, advice];
 }
-function explainCode(code, message) {
+function explainCertificate(code, message, peer) {
+    const refused = (help, problem, advice) => {
+        return [help, `the certificate of ${peer} ${problem} (${code})`, INSECURE_WANTED ? advice + IGNORED : advice];
+    };
     if (UNTRUSTED.test(code))
-        return ['the-certificate-is-not-trusted', 'is not trusted', trustAdvice()];
+        return refused('the-certificate-is-not-trusted', 'is not trusted', trustAdvice());
     if (code.includes('EXPIRED'))
-        return ['the-certificate-has-expired', 'has expired', RENEW];
+        return refused('the-certificate-has-expired', 'has expired', RENEW);
     if (code.includes('NOT_YET_VALID'))
-        return ['the-certificate-has-expired', 'is not valid yet', RENEW];
-    const check = 'Check api-url, and any proxy or gateway in between.';
-    if (/ALTNAME|HOSTNAME/.test(code))
-        return ['the-certificate-is-for-another-name', 'is for another name', check];
-    // OpenSSL's own words are fixed texts.
+        return refused('the-certificate-has-expired', 'is not valid yet', RENEW);
+    const isOther = /ALTNAME|HOSTNAME/.test(code);
+    if (isOther)
+        return refused('the-certificate-is-for-another-name', 'is for another name', CHECK_ADDRESS);
     const reason = /^[\w ,'()-]{1,100}/.exec(message)?.[0] ?? 'no reason was given';
-    return ['the-certificate-was-refused', `was refused: ${reason}`, REPLACE];
+    return refused('the-certificate-was-refused', `was refused: ${reason}`, REPLACE);
 }
-/** Looks at what the job has been told to trust before it says what to do. */
 function trustAdvice() {
     const file = process.env['NODE_EXTRA_CA_CERTS'];
     const set = 'set NODE_EXTRA_CA_CERTS in the env of the job to the PEM file of that authority';
@@ -1504,27 +1430,22 @@ function trustAdvice() {
     return `The file in NODE_EXTRA_CA_CERTS ${describe(file)}. ${NO_FILE}`;
 }
 function describe(file) {
+    let [found, read] = [0, 0];
     try {
-        const parts = (0,external_node_fs_namespaceObject.readFileSync)(file, 'latin1').split('-----BEGIN ');
-        const certificates = parts.filter((part) => /^(?:X509 |TRUSTED )?CERTIFICATE-----/.test(part));
+        const parts = (0,external_node_fs_namespaceObject.readFileSync)(file, 'latin1').split(/(?=-----BEGIN )/);
+        const certificates = parts.filter((part) => /^-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(part));
+        found = certificates.length;
         // Node reads them up to the first that is damaged.
-        const damaged = certificates.findIndex((part) => !isReadable(`-----BEGIN ${part}`));
-        if (certificates.length === 0)
+        for (; read < found; read += 1)
+            new external_node_crypto_namespaceObject.X509Certificate(certificates[read] ?? '');
+        if (found === 0)
             return 'holds no certificate in PEM format';
-        if (damaged >= 0)
-            return `is damaged from certificate ${damaged + 1} of ${certificates.length} on`;
-        return `holds ${certificates.length} certificate(s), and lacks the authority that signed it`;
+        return `holds ${found} certificate(s), and lacks the authority that signed it`;
     }
     catch (error) {
+        if (found > 0)
+            return `is damaged from certificate ${read + 1} of ${found} on`;
         return `can't be read (${errors_errorCode(error)}); in a container, the path is inside it`;
-    }
-}
-function isReadable(pem) {
-    try {
-        return new external_node_crypto_namespaceObject.X509Certificate(pem).subject !== undefined;
-    }
-    catch {
-        return false;
     }
 }
 
@@ -1538,307 +1459,245 @@ function isReadable(pem) {
 
 const PAGE = 'https://dashboard.formlabs.com/#developer';
 const CHECK_CREDENTIALS = `Check that client-id and client-secret belong together and are still listed on ${PAGE}.`;
-const CHECK_ADDRESS = 'Check api-url, and any proxy or gateway in between.';
+const NOT_SO = "not its name, an expression, a password manager's reference or a quoted value";
+const UNDOCUMENTED = `Its API does not document this. ${CHECK_ADDRESS}`;
 const CHECK_NETWORK = 'Check api-url, the proxy variables and the network of the runner.';
 const CHECK_PATH = 'Usually api-url names the wrong host or path. Leave it out to use the Dashboard itself.';
-const ANOTHER_SERVER = 'Usually a captive portal, a proxy or another server answers in place of the Dashboard: check api-url.';
+const ANOTHER_SERVER = 'Usually a captive portal or another server answers in place of the Dashboard: check api-url.';
 const FIREWALL = 'Usually a firewall asks for proof that the client is a browser. Run the job on another network.';
 const OUTAGE = 'The Dashboard, or a gateway in front of it, has an outage.';
 const FORBIDDEN = 'Usually a firewall or a proxy blocks the runner, api-url names another server, or the account of the credentials ' +
     `may not use the API: it needs a registered printer, see ${PAGE}.`;
-const RATE_LIMIT = 'The limits are 100 requests a second from one IP address and 1,500 an hour for one user: start fewer jobs at once.';
-/** What to do about errors of OAuth that are not about the credentials (RFC 6749, section 5.2). */
-const OAUTH_ADVICE = new Map([
-    ['unauthorized_client', `These credentials may not use this grant: create new ones on ${PAGE}.`],
-    ['unsupported_grant_type', 'The server does not support the client credentials grant: check api-url.'],
-    ['invalid_scope', 'The Dashboard requires no scope, so another server has answered: check api-url.'],
-    ['invalid_request', `The request did not arrive as it was sent. ${CHECK_ADDRESS}`],
+const RATE_LIMIT = 'The limits are 100 requests a second for an address, 1,500 an hour for a user: start fewer jobs at once.';
+const MAY_BE_CHANGED = `Something may be changing the answers. ${CHECK_ADDRESS}`;
+const PLAIN_PROXY = 'If the proxy itself speaks plain HTTP, start https_proxy with http://.';
+const PAGE_OF_PROXY = 'The proxy may have sent a page of its own, because it blocks the host: ask whoever runs it.';
+const REJECTED_BY_PROXY = 'This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.';
+const WANTED_BY_PROXY = 'Put user and password into https_proxy: http://user:password@host:port.';
+const OTHER_PROXY = 'Ask whoever runs it for a way in with Basic authentication, or with none.';
+const REDIRECTED = 'Set api-url to the final address; a sign-in page means a captive portal.';
+/** What to do about errors of OAuth (RFC 6749, section 5.2) that are not about the credentials, and which may pass. */
+const OAUTH_ERRORS = new Map([
+    ['unauthorized_client', [`These credentials may not use this grant: create new ones on ${PAGE}.`]],
+    ['unsupported_grant_type', ['The server does not support the client credentials grant: check api-url.']],
+    ['invalid_scope', ['The Dashboard requires no scope, so another server has answered: check api-url.']],
+    ['invalid_request', [`The request did not arrive as it was sent. ${CHECK_ADDRESS}`]],
+    ...['temporarily_unavailable', 'server_error', 'slow_down'].map((error) => [error, [OUTAGE, true]]),
 ]);
-/** Errors of OAuth that another attempt may not meet. */
-const PASSING_ERRORS = ['temporarily_unavailable', 'server_error', 'slow_down'];
 /** The heading for each stage, and what had not come when its time was over. */
 const MISSING = {
     'proxy lookup': ['the-name-server-did-not-answer', 'the name server did not answer for the proxy'],
     'proxy connection': ['no-connection', 'no connection to the proxy'],
     'proxy handshake': ['the-tls-handshake-did-not-complete', 'the TLS handshake with the proxy did not complete'],
-    tunnel: ['the-proxy-did-not-open-a-tunnel', 'the proxy did not open a tunnel'],
+    'proxy answer': ['the-proxy-did-not-open-a-tunnel', 'the proxy did not open a tunnel'],
     lookup: ['the-name-server-did-not-answer', 'the name server did not answer'],
     connection: ['no-connection', 'no connection'],
     handshake: ['the-tls-handshake-did-not-complete', 'the TLS handshake did not complete'],
     answer: ['no-complete-answer', 'no complete answer'],
 };
-/** Errors of TLS that are not about certificates; those that may pass; and those of a peer that speaks another TLS. */
-const TLS_ERROR = /^(?:EPROTO$|ERR_(?:SSL|TLS|OSSL)_)/;
-const PASSING_TLS_ERROR = /bad[_ ]record[_ ]mac|internal[_ ]error/i;
-const OTHER_TLS_ERROR = /renegotiation|unsupported|no[_ ]protocols|cipher|dh[_ ]key|signature|group/i;
 /** What a support desk asks for. */
 const DEBUG_HEADERS = 'date server via content-type content-length retry-after cf-ray x-request-id x-amzn-requestid x-amzn-waf-action';
 /** Describes an answer for debug logging. */
 function explain_describe({ status, headers, problem }, ms, { secrets }) {
-    const shown = DEBUG_HEADERS.split(' ').map((name) => [name, headerOf(String(headers[name] ?? ''), secrets)]);
+    const shown = DEBUG_HEADERS.split(' ').map((name) => [name, wholeOf('header', String(headers[name] ?? ''), secrets)]);
     const lines = shown.filter(([, value]) => value !== '').map((pair) => pair.join(': '));
     const answer = status === 0 ? 'No answer' : `${named(status)}${problem ? ', incomplete,' : ''}`;
     return [`${answer} after ${Math.round(ms)} ms`, ...lines].join('; ');
 }
 /** Explains a request that did not bring what it should. Only what another attempt can't change is final. */
 function explain(response, context) {
-    const { problem } = response;
-    const explanation = problem ? explainProblem(response.status, problem, context) : explainAnswer(response, context);
-    const { cause, stage, timeoutMs } = problem ?? {};
-    const { headers } = (cause instanceof TunnelError && cause.answer) || response;
-    const awaited = stage === 'answer' ? 'answer' : 'connection';
-    const timedOut = timeoutMs === undefined ? undefined : awaited;
-    return new RequestError(explanation, { retryAfterMs: retryAfterMs(headers), timedOut, cause });
+    const { headers, problem } = response;
+    const explanation = problem ? explainProblem(response, problem, context) : explainAnswer(response, context);
+    const timedOut = problem?.timeoutMs === undefined ? undefined : problem.stage;
+    return { explanation, retryAfterMs: retryAfterMs(headers), timedOut, cause: problem?.cause };
 }
-/** Explains why a successful answer to a token request can't be used. */
-function explainUnusable(response, reason, { secrets }) {
-    const status = response.status === 200 ? '' : `, ${named(response.status)},`;
-    const what = `the answer to the token request${status} ${reason}${detailsOf(response, secrets)}`;
+/** Explains why a successful answer to a token request, and the token in it, can't be used, if they can't. */
+function explainUnusable(response, token, logger) {
+    const reason = whyUnusable(response, token);
+    if (reason === undefined)
+        return undefined;
+    const what = `the answer to the token request (${response.status}) ${reason}${detailsOf(response, logger.secrets)}`;
     const error = parseJsonObject(response.body)?.get('error');
     if (typeof error !== 'string')
-        return new RequestError(ofAnotherServer(response, 'the-answer-has-no-usable-token', what));
-    const advice = OAUTH_ADVICE.get(error) ?? CHECK_CREDENTIALS;
-    return new RequestError(['the-credentials-were-not-accepted', what, advice]);
+        return explainOther(response, 'the-answer-has-no-usable-token', what);
+    const [advice = CHECK_CREDENTIALS] = OAUTH_ERRORS.get(error) ?? [];
+    return { explanation: ['the-credentials-were-not-accepted', what, advice] };
 }
 /** Explains an answer that says that a revocation has worked, but not as the standard has it. */
 function explainUnconfirmed(response) {
-    const status = response.status === 200 ? '' : ` with ${named(response.status)}`;
-    const what = `the revocation was answered${status}, but not confirmed`;
-    return new RequestError(ofAnotherServer(response, 'the-access-token-could-not-be-revoked', what));
+    const what = `the revocation was answered with ${named(response.status)}, but not confirmed`;
+    return explainOther(response, 'the-access-token-could-not-be-revoked', what);
 }
-function ofAnotherServer(response, help, what) {
-    return isOfFirewall(response) ? ['a-firewall-answered', what, FIREWALL] : [help, what, ANOTHER_SERVER];
+function explainOther(response, help, what) {
+    if (isOfFirewall(response))
+        return { explanation: ['a-firewall-answered', what, FIREWALL] };
+    return { explanation: [help, what, ANOTHER_SERVER] };
 }
-function explainAnswer(response, { apiUrl, path, oddInputs, logger }) {
-    const { status, headers, body } = response;
+function explainAnswer(response, { url, oddInputs, logger }) {
+    const { status, body } = response;
     const details = detailsOf(response, logger.secrets);
-    if ([301, 302, 303, 307, 308].includes(status)) {
-        const target = redirectTarget(apiUrl, headers.location ?? '', logger.secrets);
-        const what = `the Dashboard redirected the request (${status}) to ${target}; redirects are not followed, since they`;
-        const advice = 'Set api-url to the final address; a sign-in page means a captive portal.';
-        return ['the-request-was-redirected', `${what} would carry the client secret`, advice];
-    }
+    if ([301, 302, 303, 307, 308].includes(status))
+        return explainRedirect(response, url, logger);
     // The API answers 401 in JSON, and 400 with an error of OAuth; all else comes from something in between.
     const fields = parseJsonObject(body);
     if (fields !== undefined && (status === 401 || (status === 400 && fields.has('error')))) {
-        const error = fields.get('error');
-        const advice = OAUTH_ADVICE.get(error) ?? (PASSING_ERRORS.includes(error) ? OUTAGE : undefined);
-        const what = advice ? 'refused the request' : 'did not accept the credentials';
-        const check = `${CHECK_CREDENTIALS}${adviceOn(oddInputs)}`;
-        const isTransient = PASSING_ERRORS.includes(error);
-        const refused = `the Dashboard ${what} (${status})${details}`;
-        return ['the-credentials-were-not-accepted', refused, advice ?? check, isTransient];
+        const [advice, isTransient] = OAUTH_ERRORS.get(fields.get('error')) ?? [];
+        const refused = `the Dashboard ${advice ? 'refused the request' : 'did not accept the credentials'} (${status})`;
+        const odd = `The value of ${oddInputs.join(' and ')} has more in it than the letters and digits of a credential`;
+        const check = `${CHECK_CREDENTIALS}${oddInputs.length > 0 ? ` ${odd}: pass the value itself, ${NOT_SO}.` : ''}`;
+        return ['the-credentials-were-not-accepted', refused + details, advice ?? check, isTransient];
     }
     const answered = `the Dashboard answered ${named(status)}${details}`;
-    const refused = `the Dashboard refused the request (403)${details}`;
-    const missing = `there is nothing at ${logger.own(apiUrl + path)} (404)`;
-    const isTransient = isPassing(status) || headers['retry-after'] !== undefined;
+    const missing = `there is nothing at ${logger.own(url)} (404)`;
+    const isTransient = mayPass(response);
     if (isPassing(status))
         return ['a-rate-limit-or-an-outage', answered, status === 429 ? RATE_LIMIT : OUTAGE, true];
     if (isOfFirewall(response))
         return ['a-firewall-answered', answered, FIREWALL, isTransient];
     if (status === 403)
-        return ['403-forbidden', refused, FORBIDDEN, isTransient];
+        return ['403-forbidden', answered, FORBIDDEN, isTransient];
     if (status === 404)
         return ['404-not-found', missing, CHECK_PATH, isTransient];
-    return ['an-undocumented-answer', `${answered}, which its API does not document`, CHECK_ADDRESS, isTransient];
+    return ['an-undocumented-answer', answered, UNDOCUMENTED, isTransient];
+}
+function explainRedirect({ status, headers }, url, { secrets }) {
+    const { location = '' } = headers;
+    const isReadable = location !== '' && location.length <= 2_000 && URL.canParse(location, url);
+    const host = isReadable ? wholeOf('host', new URL(location, url).hostname, secrets) : 'an unreadable address';
+    const target = host || 'an address that is not shown';
+    const what = `the Dashboard redirected the request (${status}) to ${target}; redirects are not followed, since they`;
+    return ['the-request-was-redirected', `${what} would carry the client secret`, REDIRECTED];
 }
 function isPassing(status) {
     return status >= 500 || status === 408 || status === 425 || status === 429;
 }
-function adviceOn(oddInputs) {
-    if (oddInputs.length === 0)
-        return '';
-    const odd = `The value of ${oddInputs.join(' and ')} has more in it than letters and digits, unlike the Dashboard's own`;
-    const advice = "pass the value itself, not its name, an expression, a password manager's reference or a quoted value";
-    return ` ${odd}: ${advice}.`;
+function mayPass({ status, headers }) {
+    return isPassing(status) || (status >= 400 && headers['retry-after'] !== undefined);
 }
-function explainProblem(status, { stage, cause, timeoutMs }, context) {
-    const { apiUrl, proxy, logger } = context;
-    const host = logger.own(new URL(apiUrl).host);
-    const way = through(proxy);
+function explainProblem(response, { stage, cause, timeoutMs }, context) {
+    const { url, proxy, logger } = context;
+    const dashboard = logger.own(new URL(url).host) + through(proxy);
     const [help, missing] = MISSING[stage];
     const noAnswer = (why, heading = help) => {
-        return [heading, `no answer from ${host}${way}: ${why}`, CHECK_NETWORK, true];
+        return [heading, `no answer from ${dashboard}: ${why}`, CHECK_NETWORK, true];
     };
     if (timeoutMs !== undefined)
         return noAnswer(`${missing} within ${(timeoutMs / 1_000).toFixed(1)} s`);
-    if (status > 0)
-        return noAnswer(`the connection was cut before the answer was complete${codeSuffix(cause)}`);
-    if (cause instanceof TunnelError && proxy !== undefined) {
-        const plain = 'If the proxy itself speaks plain HTTP, start https_proxy with http://.';
-        if (cause.answer !== undefined)
-            return explainTunnel(cause.answer, proxy);
-        const explained = explainProtocol(cause.cause, `the proxy ${proxy.name}`, '', plain);
-        return explained ?? noAnswer(...explainError(cause.cause, stage));
-    }
-    // Behind the handshake, an error of TLS is a cut.
-    const isCut = stage === 'answer' && TLS_ERROR.test(String(errors_errorCode(cause)));
-    if (isCut)
-        return noAnswer(...explainError(cause, stage));
-    const page = 'The proxy may have sent a page of its own, for example to say that it blocks the host. Ask whoever runs it.';
-    const explained = explainProtocol(cause, host, way, proxy ? page : 'Check the host and the port in api-url.');
-    return explained ?? noAnswer(...explainError(cause, stage));
-}
-/** Explains what a proxy answered in place of a tunnel. */
-function explainTunnel({ status, headers }, proxy) {
-    const it = `the proxy ${proxy.name}`;
-    if (status !== 407 && status !== 401) {
-        const isTransient = isPassing(status) || (status >= 400 && headers['retry-after'] !== undefined);
-        const advice = `Ask whoever runs it${isTransient ? '' : ' to allow this host, or add the host to no_proxy'}.`;
-        const what = `${it} answered ${named(status)} instead of opening a tunnel`;
-        return ['the-proxy-did-not-open-a-tunnel', what, advice, isTransient];
-    }
-    const schemes = String(headers['proxy-authenticate'] ?? headers['www-authenticate'] ?? 'basic');
-    const help = 'the-proxy-wants-credentials';
-    const refused = `${it} offers no Basic authentication (${status})`;
-    if (!/\bbasic\b/i.test(schemes))
-        return [help, refused, 'Ask whoever runs it for a way in with Basic authentication, or with none.'];
-    const give = 'Put user and password into https_proxy: http://user:password@host:port.';
-    if (!proxy.authorization)
-        return [help, `${it} requires credentials (${status})`, give];
-    const check = 'This is the proxy of the runner, not the Dashboard: check user and password in https_proxy.';
-    return [help, `${it} rejected the credentials (${status})`, check];
-}
-/** Explains an error of TLS or HTTP that another attempt can't change, if it is one. */
-function explainProtocol(error, host, way, plainAdvice) {
-    const certificate = explainCertificate(error, host, way);
-    if (certificate !== undefined)
-        return certificate;
-    const peer = host + way;
-    const code = errors_errorCode(error) ?? '';
+    if (stage === 'proxy answer' && proxy && response.status > 0)
+        return explainTunnel(response, proxy);
+    const code = errors_errorCode(cause) ?? '';
+    const suffix = code && ` (${code})`;
+    if (response.status > 0)
+        return noAnswer(`the connection was cut before the answer was complete${suffix}`);
+    const isOfProxy = stage.startsWith('proxy');
+    const peer = isOfProxy ? `the proxy ${proxy?.name}` : dashboard;
+    const { syscall, errno, errors } = Object(cause);
     const http = `what came from ${peer} is not valid HTTP (${code})`;
     if (code.startsWith('HPE_'))
-        return ['the-answer-is-not-valid-http', http, `Something may be changing the answers. ${CHECK_ADDRESS}`];
-    // OpenSSL's own words are fixed texts.
-    const { reason = /:SSL routines:[^:]*:([\w ]{1,80}):/.exec(String(error))?.[1] } = Object(error);
-    const text = `${code} ${reason ?? error}`;
-    if (!TLS_ERROR.test(code) || PASSING_TLS_ERROR.test(text))
-        return undefined;
-    const shown = reason === undefined ? code : `${code}, ${reason}`;
-    const refused = `the TLS handshake with ${peer} was refused (${shown})`;
-    const client = `It may require a client certificate. ${CHECK_ADDRESS}`;
-    if (/alert/i.test(text))
-        return ['the-tls-handshake-was-refused', refused, client];
-    const advice = OTHER_TLS_ERROR.test(text) ? 'Its TLS is out of date, or that of something in between.' : plainAdvice;
-    return ['no-tls-connection-is-possible', `no TLS connection to ${peer} is possible (${shown})`, advice];
-}
-/** Why there was no connection, or no longer one. */
-function explainError(error, stage) {
-    const { syscall, errno, errors } = Object(error);
-    const suffix = codeSuffix(error);
-    const name = stage.startsWith('proxy') ? 'the host name of the proxy' : 'the host name';
+        return ['the-answer-is-not-valid-http', http, MAY_BE_CHANGED];
+    const behind = proxy ? PAGE_OF_PROXY : 'Check the host and the port in api-url.';
+    // Behind the handshake, an error of TLS is a cut.
+    const refusal = stage === 'answer' ? undefined : explainTls(cause, peer, isOfProxy ? PLAIN_PROXY : behind);
+    if (refusal !== undefined)
+        return refusal;
+    const name = isOfProxy ? 'the host name of the proxy' : 'the host name';
+    if (code === 'ENOTFOUND')
+        return noAnswer(`${name} was not found${suffix}`, 'the-host-name-was-not-found');
     const unasked = `the name server could not be reached, or refused${suffix}`;
-    if (errors_errorCode(error) === 'ENOTFOUND')
-        return [`${name} was not found${suffix}`, 'the-host-name-was-not-found'];
     if (syscall === 'getaddrinfo')
-        return [unasked, 'the-name-server-did-not-answer'];
+        return noAnswer(unasked, 'the-name-server-did-not-answer');
     const reason = (0,external_node_util_namespaceObject.getSystemErrorMap)().get(errno ?? errors?.[0]?.errno)?.[1] ?? 'the connection was cut';
-    return [`${reason}${stage.endsWith('handshake') ? ' during the TLS handshake' : ''}${suffix}`];
+    return noAnswer(`${reason}${stage.endsWith('handshake') ? ' during the TLS handshake' : ''}${suffix}`);
+}
+function explainTunnel(response, { name, authorization }) {
+    const { status, headers } = response;
+    if (status !== 407 && status !== 401) {
+        const advice = `Ask whoever runs it${mayPass(response) ? '' : ' to allow this host, or add the host to no_proxy'}.`;
+        const what = `the proxy ${name} answered ${named(status)} instead of opening a tunnel`;
+        return ['the-proxy-did-not-open-a-tunnel', what, advice, mayPass(response)];
+    }
+    const schemes = String(headers['proxy-authenticate'] ?? headers['www-authenticate'] ?? 'basic');
+    let [how, advice] = ['rejected the credentials', REJECTED_BY_PROXY];
+    if (authorization === '')
+        [how, advice] = ['requires credentials', WANTED_BY_PROXY];
+    if (!/\bbasic\b/i.test(schemes))
+        [how, advice] = ['offers no Basic authentication', OTHER_PROXY];
+    return ['the-proxy-wants-credentials', `the proxy ${name} ${how} (${status})`, advice];
 }
 /** Of an error body only the OAuth fields (RFC 6749, section 5.2), or the web framework's `detail`. */
 function detailsOf({ status, body }, secrets) {
     // Of an outage a page is what everyone expects. Elsewhere it tells that something else may have answered.
-    if (status >= 300 && status < 500 && isPage(body))
-        return ', with an HTML page';
+    if (status < 500 && body.trimStart().startsWith('<'))
+        return ': an HTML page';
     const fields = parseJsonObject(body);
     const [error, text] = [fields?.get('error'), fields?.get('error_description') ?? fields?.get('detail')];
-    const code = typeof error === 'string' ? codeOf(error.trim(), secrets) : '';
+    const code = typeof error === 'string' ? wholeOf('code', error.trim(), secrets) || wordsOf(error, secrets) : '';
     const words = typeof text === 'string' ? wordsOf(text, secrets) : '';
     const details = [code, words].filter((part) => part !== '').join(': ');
     return details === '' ? '' : `: ${details.replace(/\.$/, '')}`;
 }
-/** Where a redirect leads. The rest of the address may hold anything. */
-function redirectTarget(url, location, secrets) {
-    const isReadable = location !== '' && location.length <= 2_000 && URL.canParse(location, url);
-    const host = isReadable ? new URL(location, url).hostname : '';
-    return host === '' ? 'an unreadable address' : hostOf(host, secrets);
-}
 function named(status) {
     return `${status} (${external_node_http_namespaceObject.STATUS_CODES[status]?.toLowerCase() ?? 'an unknown status'})`;
-}
-function codeSuffix(error) {
-    const code = errors_errorCode(error);
-    return code === undefined ? '' : ` (${code})`;
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/retry.ts
 
 
-/**
- * The part of the time left that an attempt may take, so that one that hangs leaves time for another. With the default
- * of `timeout-seconds`, the first may take a little more than the 60 s after which gateways answer 504.
- */
+/** The part of the time left that an attempt may take: of 120 s, more than the 60 s after which gateways answer 504. */
 const SHARE = 0.55;
 /** The least that a wait, or an attempt, is worth. */
 const LEAST_MS = 500;
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_CAP_MS = 15_000;
 /**
- * Tries until it works, within the time. The waits between attempts grow from 1 s to 15 s, and each is a random part of
- * that ("full jitter"), so that jobs that failed together don't come back together. What the server asks for with
- * Retry-After (RFC 9110, section 10.2.3) is waited for first.
- *
- * @throws RequestError, of several the last that was no timeout; the reason of `stop`
+ * Tries until it works, within the time. The waits grow from 1 s to 15 s, each a random part of that ("full jitter"),
+ * so that jobs that failed together don't come back together. What Retry-After asks for is waited for first.
+ * @throws StepError, of several failures for the last that was no timeout
  */
 async function retry(options, attempt) {
-    const { startedAt, endsAt, stop, givesUpAtStop, onRetry } = options;
+    const { endsAt, stop, advice, onRetry } = options;
+    const startedAt = now();
+    const stopped = new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }));
     const msLeft = () => Math.max(0, endsAt() - now());
     let hasWaitedInVain = false;
     let toReport;
     for (let attempts = 1;; attempts += 1) {
-        if (givesUpAtStop)
-            stop.throwIfAborted();
-        try {
-            const leftMs = msLeft();
-            // After one that was not answered in its time, an attempt gets all the time there is.
-            const isLast = hasWaitedInVain || leftMs * (1 - SHARE) < 2 * LEAST_MS;
-            return await attempt(now() + Math.max(LEAST_MS, isLast ? leftMs : leftMs * SHARE));
+        // After one that was not answered in its time, an attempt gets all the time there is.
+        const isLast = hasWaitedInVain || msLeft() * (1 - SHARE) < 2 * LEAST_MS;
+        const failure = await attempt(now() + Math.max(LEAST_MS, msLeft() * (isLast ? 1 : SHARE)));
+        if (failure === undefined)
+            return;
+        const { explanation, retryAfterMs = 0, timedOut } = failure;
+        const [, what, , isTransient] = explanation;
+        if (!isTransient)
+            throw errorOf(failure);
+        hasWaitedInVain ||= timedOut === 'answer';
+        if (toReport === undefined || timedOut === undefined)
+            toReport = failure;
+        const roomMs = msLeft() - retryAfterMs - LEAST_MS;
+        const total = inSeconds(endsAt() - startedAt);
+        if (roomMs < LEAST_MS) {
+            if (stop.aborted)
+                throw errorOf(toReport, '; the runner told this step to stop');
+            const gaveUp = `; gave up after ${attempts} attempt${attempts === 1 ? '' : 's'} within ${total}`;
+            const tooLong = `; it asks to wait ${inSeconds(retryAfterMs)}, which leaves no time for another attempt`;
+            throw errorOf(toReport, retryAfterMs === 0 ? gaveUp : tooLong, advice);
         }
-        catch (error) {
-            if (givesUpAtStop)
-                stop.throwIfAborted();
-            if (!(error instanceof RequestError && error.isTransient))
-                throw error;
-            const { what, retryAfterMs = 0, timedOut } = error;
-            hasWaitedInVain ||= timedOut === 'answer';
-            if (toReport === undefined || timedOut === undefined)
-                toReport = error;
-            const leftMs = msLeft();
-            const roomMs = leftMs - retryAfterMs - LEAST_MS;
-            const total = inSeconds(Math.max(0, endsAt() - startedAt));
-            if (roomMs < LEAST_MS) {
-                const gaveUp = `gave up after ${attempts} attempt${attempts === 1 ? '' : 's'} within ${total}`;
-                const tooLong = `it asks to wait ${inSeconds(retryAfterMs)}, which leaves no time for another attempt`;
-                if (stop.aborted)
-                    throw toReport.with('the runner told this step to stop', '');
-                throw toReport.with(retryAfterMs === 0 ? gaveUp : tooLong, options.advice);
-            }
-            const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
-            const waitMs = retryAfterMs + Math.random() * backoffMs;
-            const when = waitMs < 50 ? 'now' : `in ${(waitMs / 1_000).toFixed(1)} s`;
-            onRetry(`Attempt ${attempts} failed: ${what}. Retrying ${when} (${inSeconds(leftMs)} of ${total} left).`);
-            await sleep(waitMs, stop);
-        }
+        const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1), roomMs);
+        const waitMs = retryAfterMs + Math.random() * backoffMs;
+        const when = waitMs < 50 ? 'now' : `in ${(waitMs / 1_000).toFixed(1)} s`;
+        onRetry(`Attempt ${attempts} failed: ${what}. Retrying ${when} (${inSeconds(msLeft())} of ${total} left).`);
+        const wait = new Promise((resolve) => setTimeout(resolve, waitMs));
+        await (stop.aborted ? wait : Promise.race([wait, stopped]));
     }
 }
-/** Ends early, and not with an error, when the signal comes. */
-function sleep(ms, signal) {
-    return new Promise((resolve) => {
-        const done = () => {
-            clearTimeout(timer);
-            signal.removeEventListener('abort', done);
-            resolve();
-        };
-        const timer = setTimeout(done, ms);
-        signal.addEventListener('abort', done);
-    });
-}
 function inSeconds(ms) {
-    return `${Math.round(ms / 1_000)} s`;
+    return `${Math.round(Math.max(0, ms) / 1_000)} s`;
 }
 
 ;// CONCATENATED MODULE: ./src/dashboard/client.ts
+
+
 
 
 
@@ -1850,83 +1709,73 @@ const REVOKE_PATH = '/developer/v1/o/revoke_token/';
 /** What a revocation gets at least, and what is kept for one when the runner tells the step to stop. */
 const LEAST_REVOCATION_MS = 700;
 const LAST_REVOCATION_MS = 2_000;
-/** A shorter secret is likely to be a part of a token by chance. */
-const SECRET_IN_TOKEN_LENGTH = 8;
 /** Starts the time of a step, and gives the two endpoints that this action knows, for one pair of credentials. */
-function createDashboardClient({ apiUrl, clientId, timeoutSeconds }, clientSecret, proxy, cancellation, logger) {
-    const { stop, over } = cancellation;
-    const startedAt = now();
-    const endsAt = startedAt + timeoutSeconds * 1_000;
+function createDashboardClient({ apiUrl, clientId, timeoutSeconds }, clientSecret, proxy, { stop, over }, logger) {
+    for (const secret of proxy?.secrets ?? [])
+        logger.hide(secret);
+    const dashboard = logger.own(apiUrl) + through(proxy);
+    const endsAt = now() + timeoutSeconds * 1_000;
     const retries = { stop, onRetry: logger.info };
-    const odd = Object.entries({ 'client-id': clientId, 'client-secret': clientSecret })
+    const oddInputs = Object.entries({ 'client-id': clientId, 'client-secret': clientSecret })
         .filter(([, value]) => !/^[A-Za-z\d]*$/.test(value))
         .map(([name]) => name);
-    const context = { apiUrl, proxy, oddInputs: odd, logger };
+    const contextOf = (path) => ({ url: apiUrl + path, proxy, oddInputs, logger });
     let isInDoubt = false;
     async function post(path, fields, limits) {
         const sentAt = now();
         const form = { ...fields, client_id: clientId, client_secret: clientSecret };
         const response = await postForm(apiUrl + path, form, { proxy, stop, ...limits });
-        logger.debug(explain_describe(response, now() - sentAt, logger));
+        // Before anything of it is shown: a server may repeat the token in a header.
+        logger.hide(findToken(response) ?? '');
+        logger.debug(() => explain_describe(response, now() - sentAt, logger));
         return response;
     }
-    function holdsSecret(token) {
-        if (clientSecret.length < SECRET_IN_TOKEN_LENGTH)
-            return token.trim() === clientSecret;
-        return token.includes(clientSecret);
-    }
     return {
+        /** The moment by which the step has used up its time. */
+        endsAt,
         /** Whether a request was sent that may have issued a token which nobody knows: no answer came, or a gateway's. */
         isInDoubt: () => isInDoubt,
         /**
-         * Requests an access token by the client credentials grant (RFC 6749, section 4.4). The first that comes is the only
-         * one, and must not be lost from then on.
-         *
-         * @param onToken given the token, when it expires, and whether it may be saved, before it is known if it can be used
-         * @throws RequestError if it can't, or if there is none; the reason of `stop`; what `onToken` throws
+         * Requests an access token by the client credentials grant (RFC 6749, section 4.4). The first that comes ends the
+         * asking. It must not be lost from then on, so `onToken` is given it before it is known if it can be used.
+         * @throws StepError if there is none that can be used; the reason of `stop`; what `onToken` throws
          */
         async requestToken(onToken) {
+            logger.info(`Requesting an access token from ${dashboard}.`);
             const advice = 'Run the job again later, or raise timeout-seconds.';
-            const options = { ...retries, startedAt, endsAt: () => endsAt, givesUpAtStop: true, advice };
-            await retry(options, async (attemptEndsAt) => {
+            await retry({ ...retries, endsAt: () => endsAt, advice }, async (attemptEndsAt) => {
+                stop.throwIfAborted();
                 const requestedAt = Date.now();
                 const endsAtStop = (isSent) => (isSent ? over() - LAST_REVOCATION_MS : now());
-                const form = { grant_type: 'client_credentials' };
-                const response = await post(TOKEN_PATH, form, { endsAt: attemptEndsAt, endsAtStop });
+                const limits = { endsAt: attemptEndsAt, endsAtStop };
+                const response = await post(TOKEN_PATH, { grant_type: 'client_credentials' }, limits);
                 const token = findToken(response);
-                if (token === undefined) {
+                if (token === undefined)
                     isInDoubt ||= leavesDoubt(response);
-                    if (!isSuccess(response))
-                        throw explain(response, { ...context, path: TOKEN_PATH });
-                    throw explainUnusable(response, whyUnusable(response, token) ?? '', logger);
-                }
-                // One that holds the secret must get neither into the state nor into the outputs.
-                const isSecret = holdsSecret(token);
-                onToken(token, readExpiry(response, requestedAt), !isSecret);
-                if (isSecret)
-                    throw explainUnusable(response, 'holds the client secret in its access_token', logger);
-                // Behind its token an answer may have broken off. If it can't be used, no other is asked for.
-                const isGood = isSuccess({ ...response, problem: undefined });
-                const reason = isGood ? whyUnusable(response, token) : undefined;
-                if (reason !== undefined)
-                    throw explainUnusable(response, reason, logger);
-                if (!isGood)
-                    throw explain(response, { ...context, path: TOKEN_PATH }).with('an access token came with it', '');
+                else
+                    onToken(token, readExpiry(response, requestedAt));
+                stop.throwIfAborted();
+                // Behind its token an answer may have broken off.
+                const answer = token === undefined ? response : { ...response, problem: undefined };
+                if (isSuccess(answer))
+                    return explainUnusable(response, token, logger);
+                const failure = explain(answer, contextOf(TOKEN_PATH));
+                if (token !== undefined)
+                    throw errorOf(failure, '; an access token came with it');
+                return failure;
             });
         },
-        /** Revokes an access token (RFC 7009), once more if need be, in the time of the step. @throws RequestError */
-        async revoke(token, atLeastMs = LEAST_REVOCATION_MS, atMostMs) {
-            const since = now();
-            const inTime = () => Math.max(since + atLeastMs, Math.min(endsAt, since + (atMostMs ?? Number.POSITIVE_INFINITY)));
-            const end = () => (stop.aborted ? Math.max(since + LEAST_REVOCATION_MS, over()) : inTime());
-            const times = { startedAt: since, endsAt: end };
-            const advice = atMostMs === undefined ? 'Raise timeout-seconds to keep trying for longer.' : '';
-            await retry({ ...retries, ...times, givesUpAtStop: false, advice }, async (attemptEndsAt) => {
+        /** Revokes an access token (RFC 7009), and tries so until a moment. @throws StepError */
+        async revoke(token, until = endsAt) {
+            logger.info(`Revoking the access token at ${dashboard}.`);
+            const least = now() + LEAST_REVOCATION_MS;
+            const end = () => (stop.aborted ? Math.max(least, over()) : until);
+            const advice = until === endsAt ? 'Raise timeout-seconds to keep trying for longer.' : '';
+            await retry({ ...retries, endsAt: end, advice }, async (attemptEndsAt) => {
                 const response = await post(REVOKE_PATH, { token }, { endsAt: attemptEndsAt, endsAtStop: over });
                 if (!isSuccess(response))
-                    throw explain(response, { ...context, path: REVOKE_PATH });
-                if (!isConfirmation(response))
-                    throw explainUnconfirmed(response);
+                    return explain(response, contextOf(REVOKE_PATH));
+                return isConfirmation(response) ? undefined : explainUnconfirmed(response);
             });
         },
     };
@@ -2958,6 +2807,7 @@ function getIDToken(aud) {
 /** What the runner masks, and what is to be taken out of texts from elsewhere. */
 const masked = new Set();
 const secrets = new Set();
+const logger_info = info;
 /** Masks a value in the log of this and every later step. `::add-mask::` is the only line that ever holds it. */
 function mask(secret) {
     if (secret.trim() === '')
@@ -2967,41 +2817,32 @@ function mask(secret) {
     hide(secret);
 }
 /** Keeps a value out of what this step shows of texts from elsewhere, without telling the runner. */
-function hide(secret) {
-    secrets.add(secret);
-}
+const hide = (secret) => void (secret && secrets.add(secret));
 /** What may be shown of a value of our own, such as an input. */
 function own(value) {
     return redact(value, masked);
 }
-const logger_info = info;
-/** Prints a line if debug logging is on. */
+/** Prints a line if debug logging is on, and makes it only then. */
 function logger_debug(line) {
     if (isDebug())
-        core_debug(line);
+        core_debug(line());
 }
 /** Prints one annotation that says what went wrong, and where the message is explained. */
 function report(level, thrown) {
     const { message, help } = asStepError(thrown);
     (level === 'error' ? error : warning)(message);
-    // Only github.com is known to have the page: another server may have got the action from there, and an action in the
-    // workflow's own repository has no name.
+    // Only github.com is known to have the page, and an action in the workflow's own repository has no name.
     const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: name, GITHUB_ACTION_REF: ref } = process.env;
     const isThere = server === 'https://github.com' && name && ref;
     if (isThere)
         logger_info(`What this means: ${server}/${name}/blob/${ref}/docs/troubleshooting.md#${help}`);
     for (let cause = thrown, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
-        const { syscall } = cause;
-        const shown = cause instanceof errors_StepError ? cause.message : wordsOf(cause.message, secrets);
-        logger_debug([cause.name, errors_errorCode(cause), syscall, shown].filter(Boolean).join(': '));
+        const { name, code, syscall, message } = cause;
+        const shown = cause instanceof errors_StepError ? message : wordsOf(message, secrets);
+        logger_debug(() => [name, code, syscall, shown].filter(Boolean).join(': '));
     }
 }
-/** What to say of any error behind a colon. */
-function clause(thrown) {
-    const { message } = asStepError(thrown);
-    return message.charAt(0).toLowerCase() + message.slice(1);
-}
-/** The message of a defect may quote what Node worked on, so only its words are shown, and the place. */
+/** What to say of any error. A defect may quote what Node worked on: only its words are shown, and the place. */
 function asStepError(thrown) {
     if (thrown instanceof errors_StepError)
         return thrown;
@@ -3027,26 +2868,21 @@ const DEFAULTS = {
 };
 const MAX_TIMEOUT_SECONDS = 86_400;
 /** Enough to notice a mix-up: one of two secrets passes for the other once in 16 million times. */
-const FINGERPRINT_BYTES = 3;
+const FINGERPRINT_DIGITS = 6;
 /** Control and format characters, such as a zero-width space: they get in by copy and paste. */
 const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
 const LOOPBACK = /^(?:localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/;
-const WHERE_SECRETS_GET_LOST = 'check the name of the secret. A reusable workflow gets only the secrets that its caller passes, a secret of an environment ' +
-    'needs "environment" on the job, Dependabot has its own secrets, forks get none, and an output of another job is ' +
-    'dropped if it holds a secret';
-/**
- * Reads and checks all inputs. Masks the client secret first, so that it is masked even when another input is wrong.
- *
- * @throws StepError that names the input, what it accepts, and what to do
- */
+const WHERE_SECRETS_GET_LOST = 'check the name of the secret. A reusable workflow gets only what its caller passes, a secret of an environment ' +
+    'needs "environment" on the job, Dependabot has its own secrets, forks get none, and no output may hold a secret';
+/** Reads and checks all inputs. Masks the client secret first. @throws StepError that names the input and what to do */
 function readInputs() {
     const clientSecret = readClientSecret();
     const [clientId, apiUrl, timeoutSeconds] = [read('client-id'), read('api-url'), read('timeout-seconds')];
     const settings = parseSettings({ clientId, apiUrl, timeoutSeconds });
     checkCredential('client-secret', clientSecret);
-    if (clientId === clientSecret) {
+    const isSame = clientId === clientSecret;
+    if (isSame)
         throw wrong('client-id', 'is the same as client-secret', 'give the client ID that belongs to the secret');
-    }
     return { settings, clientSecret, skipTokenRevoke: parseBoolean('skip-token-revoke', read('skip-token-revoke')) };
 }
 /** The client secret as the runner gives it to this step, masked; empty if there is none. */
@@ -3055,12 +2891,10 @@ function readClientSecret() {
     mask(clientSecret);
     return clientSecret;
 }
-/** A few bytes of a digest: enough to notice that one of the values changed, useless for guessing a random secret. */
+/** A few digits of a digest: enough to notice that one of the values changed, useless for guessing a random secret. */
 function fingerprintOf({ clientId, apiUrl }, clientSecret) {
-    const digest = (0,external_node_crypto_namespaceObject.createHash)('sha256')
-        .update(JSON.stringify([clientId, apiUrl, clientSecret]))
-        .digest();
-    return digest.subarray(0, FINGERPRINT_BYTES).toString('hex');
+    const text = JSON.stringify([clientId, apiUrl, clientSecret]);
+    return (0,external_node_crypto_namespaceObject.createHash)('sha256').update(text).digest('hex').slice(0, FINGERPRINT_DIGITS);
 }
 /** Checks settings, also when they come back from the state: the client secret goes where they say. */
 function parseSettings(fields) {
@@ -3076,16 +2910,13 @@ function parseApiUrl(text) {
     if (!/^https?:\/\/[^\s\\]{1,2000}$/i.test(text) || !URL.canParse(text))
         throw refuse('is not an absolute URL');
     // A password may hold what looks like the end of a host, so an @ anywhere is refused before the rest is read.
-    if (text.includes('@'))
-        throw refuse('holds a user or a password');
-    if (/[?#]/.test(text))
-        throw refuse('holds a query or a fragment');
+    if (/[@?#]/.test(text))
+        throw refuse('holds a user, a password, a query or a fragment');
     const { protocol, hostname, href } = new URL(text);
     const isClear = protocol === 'http:' && !LOOPBACK.test(hostname);
     if (isClear)
         throw refuse('is not https, which would send the client secret in the clear');
-    // Formlabs' own description of the API has the path of its version in the base URL. What is left is read the same
-    // again, when it comes back from the state.
+    // Formlabs' own description of the API has the path of its version in the base URL.
     return href.replace(/(?<!\/|\/developer\/v1)(?:\/(?:developer\/v1(?=\/|$))?)+$/, '');
 }
 function parseTimeout(text) {
@@ -3117,7 +2948,6 @@ function parseBoolean(name, text) {
 function read(name) {
     return getInput(name) || DEFAULTS[name];
 }
-/** Every input has a heading of its own in docs/troubleshooting.md. */
 function wrong(name, problem, advice) {
     return new errors_StepError(`input-${name}`, `Input ${name} ${problem}: ${advice}.`);
 }
@@ -3126,11 +2956,7 @@ function wrong(name, problem, advice) {
 
 
 
-/**
- * Leaves values for the runner, as state for the post step or as outputs for later steps: all of them, or none.
- *
- * @throws StepError if the runner's file can't be written
- */
+/** Leaves values for the post step or for later steps: all of them, or none. @throws StepError if that fails */
 function files_append(file, values) {
     const path = process.env[`GITHUB_${file}`] ?? '';
     let length;
@@ -3164,13 +2990,13 @@ function files_append(file, values) {
 const KEY = 'state';
 /** Post gets the state as an environment variable, which Windows limits to about 32,000 characters. */
 const STATE_LIMIT = 30_000;
+const TOO_LONG = "The access token does not fit in the runner's state, with client-id and api-url: check both.";
+const PROXY_URL = /^https?:\/\/(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\]):[1-9]\d{0,4}$/;
 /** Saves the state in place of what was saved before. @throws StepError if it can't be saved */
 function save(state) {
     const text = JSON.stringify(state);
-    if (text.length > STATE_LIMIT) {
-        const message = "The access token does not fit in the runner's state, with client-id and api-url: check both.";
-        throw new StepError('the-access-token-does-not-fit', message);
-    }
+    if (text.length > STATE_LIMIT)
+        throw new StepError('the-access-token-does-not-fit', TOO_LONG);
     append('STATE', { [KEY]: text });
 }
 /** Loads what the main step saved: whole, or not at all. @throws StepError if it came back damaged */
@@ -3188,22 +3014,21 @@ function load() {
         throw new errors_StepError('the-state-is-damaged', `${what} may be alive for up to a day. ${advice}`, cause);
     }
 }
-function parse(value) {
-    const { token, origin, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = value;
-    const isWhole = Object.getPrototypeOf(value) === Object.prototype &&
+function parse(state) {
+    const { token, origin, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = state;
+    const isWhole = Object.getPrototypeOf(state) === Object.prototype &&
         (token === undefined || (typeof token === 'string' && token !== '')) &&
         (token === undefined) === (origin === undefined) &&
+        (origin === undefined || isOrigin(origin)) &&
         [expiresAt, doubtUntil].every((time) => time === undefined || new Date(time).toISOString() === time) &&
         [isLeftAlive, isDoubtSaid].every((flag) => flag === undefined || flag === true);
     if (!isWhole)
         throw new TypeError('a part is missing or of another type');
-    return origin === undefined ? value : { ...value, origin: parseOrigin(origin) };
+    return state;
 }
-function parseOrigin({ proxyUrl, fingerprint, ...settings }) {
-    const isProxy = proxyUrl === null || (/^https?:\/\/[^\s@/]{1,300}:[1-9]\d{0,4}$/.test(proxyUrl) && URL.canParse(proxyUrl));
-    if (!isProxy || typeof fingerprint !== 'string')
-        throw new TypeError('a part of the origin is of another type');
-    return { ...parseSettings(settings), proxyUrl, fingerprint };
+function isOrigin({ proxyUrl, fingerprint, ...settings }) {
+    parseSettings(settings);
+    return (proxyUrl === null || (URL.canParse(proxyUrl) && PROXY_URL.test(proxyUrl))) && typeof fingerprint === 'string';
 }
 
 ;// CONCATENATED MODULE: ./src/post-step.ts
@@ -3214,14 +3039,13 @@ function parseOrigin({ proxyUrl, fingerprint, ...settings }) {
 
 
 const NOT_REVOKED = 'the-access-token-could-not-be-revoked';
-const ANOTHER_SECRET = 'client-secret is not what the main step was given, so nothing was sent. Either the env behind it changed, or the ' +
-    'action is nested in composite actions: name the input client-secret in every one around it.';
+const ANOTHER_SECRET = 'Input client-secret is not what the main step was given, so nothing was sent. Either the env behind it changed or ' +
+    'the action is nested in composite actions: name the input client-secret in every one around it.';
 /**
  * The post step: revokes the token that the main step saved for it. Gives the closing line of the log.
- *
  * @throws StepError if it can't be revoked, or if one may live that the main step said nothing of
  */
-async function postStep(run) {
+async function postStep(cancellation) {
     const { origin, token, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = load();
     const doubt = `An access token that nobody knows may have been issued; it is valid until about ${doubtUntil}.`;
     const ended = `The main step was killed while it requested an access token. ${doubt}`;
@@ -3230,33 +3054,26 @@ async function postStep(run) {
     if (doubtUntil !== undefined)
         logger_info(doubt);
     const validity = expiresAt === undefined ? 'for up to a day' : `until ${expiresAt}`;
-    const leftAlive = `The access token is left alive, since skip-token-revoke is true, and stays valid ${validity}.`;
     if (isLeftAlive)
-        return leftAlive;
+        return `The access token is left alive, since skip-token-revoke is true, and stays valid ${validity}.`;
     if (origin === undefined || token === undefined)
         return 'There is no access token to revoke.';
     try {
-        return await revoke(token, origin, run);
+        return await revoke(token, origin, cancellation);
     }
     catch (error) {
-        const isOver = expiresAt !== undefined && Date.now() > Date.parse(expiresAt);
-        const over = isOver ? ' By the clock of this machine it has expired.' : '';
-        const message = `The access token could not be revoked and stays valid ${validity}: ${clause(error)}${over}`;
-        throw new errors_StepError(NOT_REVOKED, message, error);
+        const over = expiresAt && Date.now() > Date.parse(expiresAt) ? ' By the clock of this machine it has expired.' : '';
+        const reason = `${asStepError(error).message}${over}`;
+        throw new errors_StepError(NOT_REVOKED, `The access token could not be revoked and stays valid ${validity}. ${reason}`, error);
     }
 }
-async function revoke(token, origin, run) {
+async function revoke(token, origin, cancellation) {
     hide(token);
     const clientSecret = readClientSecret();
     if (fingerprintOf(origin, clientSecret) !== origin.fingerprint)
         throw new errors_StepError(NOT_REVOKED, ANOTHER_SECRET);
-    const proxy = recallProxy(origin.proxyUrl);
-    for (const secret of proxy?.secrets ?? [])
-        hide(secret);
-    const apiUrl = own(origin.apiUrl);
-    logger_info(`Revoking the access token at ${apiUrl}${through(proxy)}.`);
-    await createDashboardClient(origin, clientSecret, proxy, run, logger_namespaceObject).revoke(token);
-    return `Revoked the access token at ${apiUrl}.`;
+    await createDashboardClient(origin, clientSecret, recallProxy(origin.proxyUrl), cancellation, logger_namespaceObject).revoke(token);
+    return `Revoked the access token at ${own(origin.apiUrl)}.`;
 }
 
 ;// CONCATENATED MODULE: ./src/runner/cancellation.ts
@@ -3270,8 +3087,7 @@ const STOPPED = 'The runner told this step to stop: the job was cancelled, the s
 function watchSignals() {
     const stop = new AbortController();
     let over = Number.POSITIVE_INFINITY;
-    // On Windows SIGBREAK is what SIGTERM is elsewhere. None of them is ever let go of again: a signal that came late
-    // would end the process in the middle of its report.
+    // None is let go of again: a late signal would end the process in the middle of its report. SIGBREAK is for Windows.
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']) {
         process.on(name, () => {
             over = Math.min(over, now() + TIME_TO_STOP_MS);
@@ -3285,12 +3101,11 @@ function watchSignals() {
 
 
 
-const OLDEST_NODE = 20;
+
+const TOO_OLD = 'This action needs Node 20, and was started with an older one: use a newer runner, or another image.';
 /**
- * Runs a step from start to end. What becomes of it is decided once: by the closing line that it gives, by an error, or by
- * an event loop that runs dry. That is reported, and nothing that comes later changes it.
- *
- * @param level what a failure is: an error makes the step red, a warning does not
+ * Runs a step. What becomes of it is decided once: by the closing line that it gives, by an error, or by an event loop
+ * that runs dry. An error is reported at the given level: as an error it makes the step red, as a warning it does not.
  */
 function runStep(step, level = 'error') {
     let isDecided = false;
@@ -3311,36 +3126,28 @@ function runStep(step, level = 'error') {
     start(step).then(succeed, fail);
 }
 async function start(step) {
-    const { version, versions, stdout } = process;
-    if (Number.parseInt(versions.node, 10) < OLDEST_NODE) {
-        const what = `This action needs Node ${OLDEST_NODE} or newer, and was started with ${version}`;
-        throw new errors_StepError('this-action-needs-node-20', `${what}: use a newer runner, or another image for its jobs.`);
-    }
+    const { versions, stdout } = process;
+    if (Number.parseInt(versions.node, 10) < 20)
+        throw new errors_StepError('this-action-needs-node-20', TOO_OLD);
     const cancellation = watchSignals();
-    let outputError;
-    stdout.on('error', (error) => {
-        outputError = error;
-    });
+    const errors = [];
+    stdout.on('error', (error) => errors.push(error));
     const throwIfCancelled = async () => {
         // On Windows it writes to pipes in the background; elsewhere all is written by now, or known not to be.
         if (stdout.writableLength > 0)
             await new Promise((resolve) => stdout.write('', resolve));
         // Node delivers signals when it polls for events. The second turn of the event loop is sure to come after a poll.
-        for (let turn = 0; turn < 2; turn += 1)
-            await new Promise((resolve) => setImmediate(resolve));
+        await turns(2);
         cancellation.stop.throwIfAborted();
-        if (outputError === undefined)
+        if (errors.length === 0)
             return;
-        const what = `The log can't be written (${errors_errorCode(outputError)}), so the access token can't be masked and is not`;
+        const what = `The log can't be written (${errors_errorCode(errors[0])}), so the access token can't be masked and is not`;
         const advice = 'make sure that the runner is up and has space left on its disk';
-        throw new errors_StepError('the-log-cant-be-written', `${what} handed out: ${advice}.`, outputError);
+        throw new errors_StepError('the-log-cant-be-written', `${what} handed out: ${advice}.`, errors[0]);
     };
     return step({ ...cancellation, throwIfCancelled });
 }
-/**
- * Ends the process now, and not when all that is open has ended. Even `process.exit` waits for a name lookup: where a name
- * server is silent, a red step is killed, so as not to wait past its time.
- */
+/** Ends the process now. Even `process.exit` waits for a name lookup: where that hangs, a red step is killed. */
 function endProcess() {
     const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap');
     if (isLookingUp && process.exitCode !== 0)

@@ -1,11 +1,11 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import type { Socket } from 'node:net';
 import { HttpClient } from '@actions/http-client';
-import { at, now } from '../shared/clock';
+import { now, turns } from '../shared/clock';
 import { errorCode } from '../shared/errors';
-import { follow, openTunnel, type TunnelProxy, type TunnelStage, withoutBrackets } from './proxy';
+import { connect, type Stage, type Target, targetOf } from './connection';
+import type { TunnelProxy } from './proxy';
 
 /** Product and version; kept equal to package.json by a test. */
 const USER_AGENT = 'formlabs-dashboard-token/1.2.0';
@@ -13,18 +13,12 @@ const USER_AGENT = 'formlabs-dashboard-token/1.2.0';
 const SIZE_LIMIT = 1_024 * 1_024;
 /** How long each address of a host gets at most. Node gives it 250 ms, which is less than one packet may take. */
 const ADDRESS_MS = 5_000;
-
-// Certificates are checked, whatever the environment says: with this variable Node would send the client secret to
-// anyone in between.
+/** Enough turns of the event loop to read as much. */
+const LAST_TURNS = 50;
+// Certificates are checked always: with this variable Node would send the client secret to anyone in between.
 export const INSECURE_WANTED = process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
 delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-
-/** In TLS 1.3, a server refuses a client when the handshake has ended. */
 const REFUSED_CLIENT = /_ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/;
-
-const STAGES = ['lookup', 'connection', 'handshake', 'answer'] as const;
-/** What a request waits for. Nothing of it has been sent before it waits for the answer. */
-export type Stage = TunnelStage | (typeof STAGES)[number];
 
 /** Why an answer is not complete: an error, or a time that was over. */
 export interface Problem {
@@ -33,13 +27,11 @@ export interface Problem {
   readonly cause?: unknown;
 }
 
-/** What came of a request: an answer; or with a problem, a part of one, or nothing, which has the status 0. */
+/** What came: an answer; with a problem, a part of one, that of a proxy without a tunnel, or nothing (status 0). */
 export interface Response {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly body: string;
-  /** Whether there was more of the body than is read. */
-  readonly isCut: boolean;
   readonly problem: Problem | undefined;
 }
 
@@ -51,19 +43,15 @@ export interface Limits {
   readonly stop: AbortSignal;
 }
 
-type Form = Readonly<Record<string, string>>;
-type Target = { host: string; port: number; maxHeaderSize: number; autoSelectFamilyAttemptTimeout: number };
 type OnSocket = (error: Error | null, socket: Socket) => void;
 
-/** How far a request has come, what of the answer, and how many events brought it. */
+/** How far a request has come, and what of the answer. */
 interface Progress {
   stage: Stage;
-  events: number;
   connection?: { destroy: () => unknown };
   fail?: (cause: unknown) => void;
   message?: http.IncomingMessage;
   chunks: Buffer[];
-  size: number;
 }
 
 /** Whether an answer came in full, and says that the request has worked. */
@@ -72,85 +60,83 @@ export function isSuccess({ problem, status }: Response): boolean {
 }
 
 /** Posts a form, once. No redirect is followed, since the form holds the client secret. Never rejects. */
-export async function postForm(url: string, form: Form, limits: Limits): Promise<Response> {
-  const progress: Progress = { stage: 'lookup', events: 0, chunks: [], size: 0 };
-  const problem = await withinLimits(exchange(new URL(url), form, limits, progress), limits, progress);
+export async function postForm(url: string, form: Record<string, string>, limits: Limits): Promise<Response> {
+  const progress: Progress = { stage: 'lookup', chunks: [] };
+  const exchanged = exchange(url, new URLSearchParams(form).toString(), limits, progress);
+  const problem = await withinLimits(exchanged, limits, progress);
   const { statusCode: status = 0, headers = {} } = progress.message ?? {};
-  const body = await decode(progress.chunks, problem);
-  const response = { status, headers, body, isCut: progress.size > SIZE_LIMIT, problem };
+  const response = { status, headers, body: await decode(progress.chunks, problem), problem };
   // No connection is left behind, and an answer that nobody waits for any more does not come in.
   if (!isSuccess(response)) progress.connection?.destroy();
   return response;
 }
 
-async function exchange(url: URL, form: Form, { proxy, endsAt }: Limits, progress: Progress): Promise<void> {
+async function exchange(url: string, body: string, limits: Limits, progress: Progress): Promise<void> {
   // Not 3 minutes, but never: the request has timers of its own.
   const client = new HttpClient(USER_AGENT, [], { socketTimeout: 2 ** 31 - 1 });
-  const isTls = url.protocol === 'https:';
-  const target = {
-    host: withoutBrackets(url.hostname),
-    port: Number(url.port || (isTls ? 443 : 80)),
-    maxHeaderSize: SIZE_LIMIT,
-    autoSelectFamilyAttemptTimeout: Math.ceil(Math.min(ADDRESS_MS, Math.max(1, endsAt - now()) / 4)),
-  };
-  const headers = {
-    accept: 'application/json',
-    'accept-encoding': 'identity',
-    'content-type': 'application/x-www-form-urlencoded',
-    // The process ends before Node would have closed the connection in order.
-    connection: 'keep-alive',
-    'user-agent': client.userAgent,
-  };
-  const createConnection = (_: unknown, onSocket: OnSocket) => connect(target, isTls, proxy, progress, onSocket);
+  const target = targetOf(url);
   const options = {
     ...target,
-    defaultPort: isTls ? 443 : 80,
+    defaultPort: target.isTls ? 443 : 80,
     method: 'POST',
-    path: url.pathname,
-    headers,
-    createConnection,
+    path: new URL(url).pathname,
+    headers: {
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'content-type': 'application/x-www-form-urlencoded',
+      // The process ends before Node would have closed the connection in order.
+      connection: 'keep-alive',
+      'user-agent': USER_AGENT,
+    },
+    maxHeaderSize: SIZE_LIMIT,
+    createConnection: (_: unknown, onSocket: OnSocket) => open(target, limits, progress, onSocket),
   };
   // Not request(), whose tunnels take the certificate of a proxy for that of the host behind it.
-  const info = { options, parsedUrl: url, httpModule: isTls ? https : http };
-  const { message } = await client.requestRaw(info, new URLSearchParams(form).toString());
+  const info = { options, parsedUrl: new URL(url), httpModule: target.isTls ? https : http };
+  const { message } = await client.requestRaw(info, body);
   progress.message = message;
-  progress.events += 1;
+  // A body that came with its head lies there. To the end of the stream Node would see to the connection first.
+  const lying = message.complete ? [message.read(message.readableLength) ?? Buffer.alloc(0)] : undefined;
+  let size = 0;
   // Not readBody(), which has no limit, and never settles when the connection breaks.
-  for await (const chunk of message.complete ? takeWhole(message) : message) {
-    progress.chunks.push(chunk.subarray(0, Math.max(0, SIZE_LIMIT - progress.size)));
-    progress.size += chunk.length;
-    progress.events += 1;
-    if (progress.size > SIZE_LIMIT) return;
+  for await (const chunk of lying ?? message) {
+    progress.chunks.push(chunk);
+    size += chunk.length;
+    if (size > SIZE_LIMIT) return;
   }
 }
 
-/** Takes a body that came with its head. To its end, Node would see to the connection first (docs/performance.md). */
-function takeWhole(message: http.IncomingMessage): Buffer[] {
-  const { readableLength } = message;
-  return readableLength === 0 ? [] : [message.read(readableLength)];
-}
-
-/** Connects, through the proxy if there is one, and follows how far the connection comes. */
-function connect(target: Target, isTls: boolean, proxy: TunnelProxy | undefined, progress: Progress, done: OnSocket) {
-  const advance = (stage: Stage) => {
-    progress.stage = stage;
-    progress.events += 1;
-  };
+/**
+ * Opens the connection of a request. A proxy is asked as curl asks (RFC 9110, section 9.3.6): some refuse a CONNECT
+ * without a User-Agent, or hang up at `Connection: close`. Node's own `proxyEnv` hides refusals, and is new in 24.5.
+ */
+function open(target: Target, { proxy, endsAt }: Limits, progress: Progress, onSocket: OnSocket) {
+  const addressMs = Math.ceil(Math.min(ADDRESS_MS, Math.max(1, endsAt - now()) / 4));
+  const onStage = (stage: Stage) => Object.assign(progress, { stage });
+  const fail = (error: Error) => progress.fail?.(error);
   const start = (tunnel?: Socket) => {
-    const tls = { servername: isIP(target.host) > 0 ? '' : target.host, ...(tunnel && { socket: tunnel }) };
-    const socket = isTls ? connectTls({ ...target, ...tls }) : connectTcp(target);
-    follow(socket, target.host, STAGES, advance);
+    const socket = connect(target, addressMs, '', onStage, tunnel);
     // Of some ends, such as that after status 101, Node does not tell.
-    socket.once('close', () => whenQuiet(progress, () => progress.fail?.(new Error('the connection was closed'))));
+    socket.once('close', () => turns(LAST_TURNS).then(() => fail(new Error('the connection was closed'))));
     progress.connection = socket;
     return socket;
   };
   if (proxy === undefined) return start();
-  progress.connection = openTunnel(proxy, target, USER_AGENT, advance, (error, tunnel) => {
-    if (error !== null) return done(error, tunnel);
-    done(null, start(tunnel));
-    advance('handshake');
+  const { authority: path } = target;
+  const credentials = proxy.authorization && { 'proxy-authorization': proxy.authorization };
+  const headers = { host: path, ...credentials, 'user-agent': USER_AGENT, 'proxy-connection': 'keep-alive' };
+  const createConnection = () => connect(targetOf(proxy.url), addressMs, 'proxy ', onStage);
+  const own = { maxHeaderSize: SIZE_LIMIT, createConnection };
+  const request = http.request({ method: 'CONNECT', path, headers, setDefaultHeaders: false, ...own });
+  request.once('connect', (answer, tunnel: Socket, head) => {
+    // What came behind the answer belongs to the tunnel.
+    tunnel.unshift(head);
+    const { statusCode = 0 } = answer;
+    if (statusCode >= 200 && statusCode < 300) return onSocket(null, start(tunnel));
+    Object.assign(progress, { message: answer, connection: tunnel });
+    fail(new Error('the proxy opened no tunnel'));
   });
+  progress.connection = request.on('error', fail).end();
   return undefined;
 }
 
@@ -173,28 +159,26 @@ function withinLimits(exchanged: Promise<void>, limits: Limits, progress: Progre
   const { endsAt, endsAtStop, stop } = limits;
   const startedAt = now();
   return new Promise((resolve) => {
+    const timers: NodeJS.Timeout[] = [];
     const endAt = (moment: number) => {
       const timeoutMs = Math.max(0, moment - startedAt);
-      return at(moment, () => whenQuiet(progress, () => end({ stage: progress.stage, timeoutMs })));
+      const giveUp = () => end({ stage: progress.stage, timeoutMs });
+      // Where the machine was paused, a timer comes before what lies in the socket.
+      timers.push(setTimeout(() => turns(LAST_TURNS).then(giveUp), Math.max(0, moment - now())));
     };
-    const timers = [endAt(endsAt)];
-    const onStop = () => timers.push(endAt(endsAtStop(progress.stage === 'answer')));
+    const onStop = () => endAt(endsAtStop(progress.stage === 'answer'));
     const end = (problem?: Problem) => {
       for (const timer of timers) clearTimeout(timer);
       stop.removeEventListener('abort', onStop);
       resolve(problem);
     };
     progress.fail = (cause) => {
-      const isRefusal = REFUSED_CLIENT.test(String(errorCode(cause)));
+      // In TLS 1.3, a server refuses a client when the handshake has ended.
+      const isRefusal = REFUSED_CLIENT.test(String(errorCode(cause))) && !progress.stage.startsWith('proxy');
       end({ stage: isRefusal ? 'handshake' : progress.stage, cause });
     };
+    endAt(endsAt);
     stop.addEventListener('abort', onStop);
     exchanged.then(() => end(), progress.fail);
   });
-}
-
-/** Takes first what lies in the socket: where the machine was paused, a timer comes before the turn that brings it. */
-function whenQuiet(progress: Progress, then: () => void): void {
-  const { events } = progress;
-  setImmediate(() => (progress.events > events ? whenQuiet(progress, then) : then()));
 }

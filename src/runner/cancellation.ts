@@ -1,6 +1,5 @@
 import { now } from '../shared/clock';
 import { StepError } from '../shared/errors';
-import type { Cancellation } from '../shared/types';
 
 /** After a signal the runner waits 7.5 s before it sends the next one, and kills the process 2.5 s later. */
 const TIME_TO_STOP_MS = 6_000;
@@ -9,11 +8,10 @@ const STOPPED =
   'itself is shutting down.';
 
 /** Watches for the signals by which the runner tells a step to stop. */
-export function watchSignals(): Cancellation {
+export function watchSignals() {
   const stop = new AbortController();
   let over = Number.POSITIVE_INFINITY;
-  // On Windows SIGBREAK is what SIGTERM is elsewhere. None of them is ever let go of again: a signal that came late
-  // would end the process in the middle of its report.
+  // None is let go of again: a late signal would end the process in the middle of its report. SIGBREAK is for Windows.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK'] as const) {
     process.on(name, () => {
       over = Math.min(over, now() + TIME_TO_STOP_MS);

@@ -2,11 +2,7 @@ import { statSync, truncateSync } from 'node:fs';
 import { saveState, setOutput } from '@actions/core';
 import { errorCode, StepError } from '../shared/errors';
 
-/**
- * Leaves values for the runner, as state for the post step or as outputs for later steps: all of them, or none.
- *
- * @throws StepError if the runner's file can't be written
- */
+/** Leaves values for the post step or for later steps: all of them, or none. @throws StepError if that fails */
 export function append(file: 'STATE' | 'OUTPUT', values: Readonly<Record<string, string>>): void {
   const path = process.env[`GITHUB_${file}`] ?? '';
   let length: number | undefined;

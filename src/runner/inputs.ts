@@ -13,31 +13,24 @@ const DEFAULTS = {
   'timeout-seconds': '120',
 };
 type Name = keyof typeof DEFAULTS;
-
 const MAX_TIMEOUT_SECONDS = 86_400;
 /** Enough to notice a mix-up: one of two secrets passes for the other once in 16 million times. */
-const FINGERPRINT_BYTES = 3;
+const FINGERPRINT_DIGITS = 6;
 /** Control and format characters, such as a zero-width space: they get in by copy and paste. */
 const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
 const LOOPBACK = /^(?:localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/;
 const WHERE_SECRETS_GET_LOST =
-  'check the name of the secret. A reusable workflow gets only the secrets that its caller passes, a secret of an environment ' +
-  'needs "environment" on the job, Dependabot has its own secrets, forks get none, and an output of another job is ' +
-  'dropped if it holds a secret';
+  'check the name of the secret. A reusable workflow gets only what its caller passes, a secret of an environment ' +
+  'needs "environment" on the job, Dependabot has its own secrets, forks get none, and no output may hold a secret';
 
-/**
- * Reads and checks all inputs. Masks the client secret first, so that it is masked even when another input is wrong.
- *
- * @throws StepError that names the input, what it accepts, and what to do
- */
+/** Reads and checks all inputs. Masks the client secret first. @throws StepError that names the input and what to do */
 export function readInputs() {
   const clientSecret = readClientSecret();
   const [clientId, apiUrl, timeoutSeconds] = [read('client-id'), read('api-url'), read('timeout-seconds')];
   const settings = parseSettings({ clientId, apiUrl, timeoutSeconds });
   checkCredential('client-secret', clientSecret);
-  if (clientId === clientSecret) {
-    throw wrong('client-id', 'is the same as client-secret', 'give the client ID that belongs to the secret');
-  }
+  const isSame = clientId === clientSecret;
+  if (isSame) throw wrong('client-id', 'is the same as client-secret', 'give the client ID that belongs to the secret');
   return { settings, clientSecret, skipTokenRevoke: parseBoolean('skip-token-revoke', read('skip-token-revoke')) };
 }
 
@@ -48,12 +41,10 @@ export function readClientSecret(): string {
   return clientSecret;
 }
 
-/** A few bytes of a digest: enough to notice that one of the values changed, useless for guessing a random secret. */
+/** A few digits of a digest: enough to notice that one of the values changed, useless for guessing a random secret. */
 export function fingerprintOf({ clientId, apiUrl }: Settings, clientSecret: string): string {
-  const digest = createHash('sha256')
-    .update(JSON.stringify([clientId, apiUrl, clientSecret]))
-    .digest();
-  return digest.subarray(0, FINGERPRINT_BYTES).toString('hex');
+  const text = JSON.stringify([clientId, apiUrl, clientSecret]);
+  return createHash('sha256').update(text).digest('hex').slice(0, FINGERPRINT_DIGITS);
 }
 
 /** Checks settings, also when they come back from the state: the client secret goes where they say. */
@@ -70,13 +61,11 @@ function parseApiUrl(text: string): string {
   const refuse = (problem: string) => wrong('api-url', problem, `give ${form}, or leave it out`);
   if (!/^https?:\/\/[^\s\\]{1,2000}$/i.test(text) || !URL.canParse(text)) throw refuse('is not an absolute URL');
   // A password may hold what looks like the end of a host, so an @ anywhere is refused before the rest is read.
-  if (text.includes('@')) throw refuse('holds a user or a password');
-  if (/[?#]/.test(text)) throw refuse('holds a query or a fragment');
+  if (/[@?#]/.test(text)) throw refuse('holds a user, a password, a query or a fragment');
   const { protocol, hostname, href } = new URL(text);
   const isClear = protocol === 'http:' && !LOOPBACK.test(hostname);
   if (isClear) throw refuse('is not https, which would send the client secret in the clear');
-  // Formlabs' own description of the API has the path of its version in the base URL. What is left is read the same
-  // again, when it comes back from the state.
+  // Formlabs' own description of the API has the path of its version in the base URL.
   return href.replace(/(?<!\/|\/developer\/v1)(?:\/(?:developer\/v1(?=\/|$))?)+$/, '');
 }
 
@@ -108,7 +97,6 @@ function read(name: Name): string {
   return getInput(name) || DEFAULTS[name];
 }
 
-/** Every input has a heading of its own in docs/troubleshooting.md. */
 function wrong(name: Name, problem: string, advice: string): StepError {
   return new StepError(`input-${name}`, `Input ${name} ${problem}: ${advice}.`);
 }

@@ -8,11 +8,10 @@ import { parseSettings } from './inputs';
 const KEY = 'state';
 /** Post gets the state as an environment variable, which Windows limits to about 32,000 characters. */
 const STATE_LIMIT = 30_000;
+const TOO_LONG = "The access token does not fit in the runner's state, with client-id and api-url: check both.";
+const PROXY_URL = /^https?:\/\/(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\]):[1-9]\d{0,4}$/;
 
-/**
- * Where the main step asked for a token, and post revokes it. The runner evaluates the inputs anew for post, and may get
- * them wrong (actions/runner#3514). Every later step can read this: there is but a fingerprint of the client secret in it.
- */
+/** Where main asked for a token, and post revokes it: post's own inputs may be wrong (actions/runner#3514). */
 export interface Origin extends Settings {
   readonly proxyUrl: string | null;
   readonly fingerprint: string;
@@ -20,7 +19,6 @@ export interface Origin extends Settings {
 
 /** What the main step leaves for the post step. All times are in ISO 8601 and UTC. */
 export interface State {
-  /** What is to be revoked, and where. */
   readonly token?: string;
   readonly origin?: Origin;
   readonly expiresAt?: string | undefined;
@@ -34,10 +32,7 @@ export interface State {
 /** Saves the state in place of what was saved before. @throws StepError if it can't be saved */
 export function save(state: State): void {
   const text = JSON.stringify(state);
-  if (text.length > STATE_LIMIT) {
-    const message = "The access token does not fit in the runner's state, with client-id and api-url: check both.";
-    throw new StepError('the-access-token-does-not-fit', message);
-  }
+  if (text.length > STATE_LIMIT) throw new StepError('the-access-token-does-not-fit', TOO_LONG);
   append('STATE', { [KEY]: text });
 }
 
@@ -55,21 +50,20 @@ export function load(): State {
   }
 }
 
-function parse(value: State): State {
-  const { token, origin, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = value;
+function parse(state: State): State {
+  const { token, origin, expiresAt, isLeftAlive, doubtUntil, isDoubtSaid } = state;
   const isWhole =
-    Object.getPrototypeOf(value) === Object.prototype &&
+    Object.getPrototypeOf(state) === Object.prototype &&
     (token === undefined || (typeof token === 'string' && token !== '')) &&
     (token === undefined) === (origin === undefined) &&
+    (origin === undefined || isOrigin(origin)) &&
     [expiresAt, doubtUntil].every((time) => time === undefined || new Date(time).toISOString() === time) &&
     [isLeftAlive, isDoubtSaid].every((flag) => flag === undefined || flag === true);
   if (!isWhole) throw new TypeError('a part is missing or of another type');
-  return origin === undefined ? value : { ...value, origin: parseOrigin(origin) };
+  return state;
 }
 
-function parseOrigin({ proxyUrl, fingerprint, ...settings }: Origin): Origin {
-  const isProxy =
-    proxyUrl === null || (/^https?:\/\/[^\s@/]{1,300}:[1-9]\d{0,4}$/.test(proxyUrl) && URL.canParse(proxyUrl));
-  if (!isProxy || typeof fingerprint !== 'string') throw new TypeError('a part of the origin is of another type');
-  return { ...parseSettings(settings), proxyUrl, fingerprint };
+function isOrigin({ proxyUrl, fingerprint, ...settings }: Origin): boolean {
+  parseSettings(settings);
+  return (proxyUrl === null || (URL.canParse(proxyUrl) && PROXY_URL.test(proxyUrl))) && typeof fingerprint === 'string';
 }

@@ -1,6 +1,6 @@
-/** An error that tells the reader of the log what happened and what to do. Every other error is a defect of the action. */
+/** An error that says what happened and what to do. Every other error is a defect of the action. */
 export class StepError extends Error {
-  override readonly name: string = 'StepError';
+  override readonly name = 'StepError';
   /** The heading that explains it in docs/troubleshooting.md, as a link has it. */
   readonly help: string;
 
@@ -10,31 +10,21 @@ export class StepError extends Error {
   }
 }
 
-/** A heading, what happened (a clause), what to do (a sentence), and whether another attempt may end otherwise. */
-export type Explanation = readonly [help: string, what: string, advice: string, isTransient?: boolean];
+/** A heading, what happened (a clause), what to do (sentences), and whether another attempt may end otherwise. */
+export type Explanation = readonly [help: string, what: string, advice: string, isTransient?: boolean | undefined];
 
-/** A request to the Dashboard that failed, with what the next attempt has to know. */
-export class RequestError extends StepError {
-  override readonly name = 'RequestError';
-  readonly what: string;
-  readonly isTransient: boolean;
-  readonly retryAfterMs: number | undefined;
-  readonly timedOut: 'connection' | 'answer' | undefined;
-  readonly advice: string;
+/** A request that failed, and what the next attempt has to know: how long to wait, and what did not come in time. */
+export interface Failure {
+  readonly explanation: Explanation;
+  readonly retryAfterMs?: number | undefined;
+  readonly timedOut?: string | undefined;
+  readonly cause?: unknown;
+}
 
-  constructor([help, what, advice, isTransient = false]: Explanation, more: Partial<RequestError> = {}) {
-    super(help, `${what.charAt(0).toUpperCase()}${what.slice(1)}. ${advice}`, more.cause);
-    this.what = what;
-    this.advice = advice;
-    this.isTransient = isTransient;
-    this.retryAfterMs = more.retryAfterMs;
-    this.timedOut = more.timedOut;
-  }
-
-  /** The same error, for good: with why nothing else is tried, and what to do about that. */
-  with(why: string, advice: string): RequestError {
-    return new RequestError([this.help, `${this.what}; ${why}`, `${this.advice} ${advice}`.trim()], this);
-  }
+/** Makes an error of a failure, with why nothing else is tried, and what to do about that. */
+export function errorOf({ explanation, cause }: Failure, why = '', more = ''): StepError {
+  const [help, what, advice] = explanation;
+  return new StepError(help, `${what.charAt(0).toUpperCase()}${what.slice(1)}${why}. ${advice} ${more}`.trim(), cause);
 }
 
 /** The code that Node or the system names an error by, such as ENOSPC. */

@@ -11,14 +11,17 @@ export interface Cancellation {
   readonly stop: AbortSignal;
   /** The moment by which all has to have ended; infinite until then. */
   readonly over: () => number;
+  /** Lets Node catch up with what came while it was busy. Rejects with a StepError if the step is not to go on. */
+  readonly throwIfCancelled: () => Promise<void>;
 }
 
 /** The log, as far as the Dashboard's side needs it. */
 export interface Logger {
   readonly info: (line: string) => void;
-  readonly debug: (line: string) => void;
+  readonly debug: (line: () => string) => void;
   /** What may be shown of a value of our own. */
   readonly own: (value: string) => string;
-  /** What is to be taken out of texts from elsewhere. */
+  /** What is to be taken out of texts from elsewhere, and how to add to it. */
   readonly secrets: ReadonlySet<string>;
+  readonly hide: (secret: string) => void;
 }
