@@ -99,6 +99,8 @@ test.each([
   expect(await post()).toEqual(responseOf({ status: 0, problem: { stage, cause } as Response['problem'] }));
 });
 
+test('turns of the event loop end, however many are asked for', () => turns(1e9), 10_000);
+
 /** A server that says nothing of itself. */
 async function startSilent(onConnection: (socket: Socket) => void = () => undefined): Promise<number> {
   const server: Server = createServer((socket) => {

@@ -27,7 +27,7 @@ function read(inputs: Readonly<Record<string, string>>) {
 }
 
 test.each<[name: Name, values: readonly string[], problem: RegExp]>([
-  ['client-id', ['', ' \t\r\n '], /^is empty: check the name of the secret\..*environment.*Dependabot.*no output/],
+  ['client-id', ['', ' \t\r\n '], /^is empty: check the name of the secret\..*environment.*Dependabot.*output/],
   ['client-secret', ['', ' '], /^is empty: check the name of the secret/],
   ['client-id', [SECRET, ` ${SECRET}\n`], /^is the same as client-secret: give the client ID/],
   ...(['client-id', 'client-secret'] as const).map((name): [Name, string[], RegExp] => [

@@ -1280,11 +1280,11 @@ async function exchange(url, body, limits, progress) {
     const info = { options, parsedUrl: new URL(url), httpModule: target.isTls ? external_node_https_namespaceObject : external_node_http_namespaceObject };
     const { message } = await client.requestRaw(info, body);
     progress.message = message;
-    // A body that came with its head lies there. To the end of the stream Node would see to the connection first.
-    const lying = message.complete ? [message.read(message.readableLength) ?? Buffer.alloc(0)] : undefined;
+    // A body that came with its head is there. To the end of the stream Node would see to the connection first.
+    const wholeBody = message.complete ? [message.read(message.readableLength) ?? Buffer.alloc(0)] : undefined;
     let size = 0;
     // Not readBody(), which has no limit, and never settles when the connection breaks.
-    for await (const chunk of lying ?? message) {
+    for await (const chunk of wholeBody ?? message) {
         progress.chunks.push(chunk);
         size += chunk.length;
         if (size > SIZE_LIMIT)
@@ -1312,8 +1312,8 @@ function http_open(target, { proxy, endsAt }, progress, onSocket) {
     const credentials = proxy.authorization && { 'proxy-authorization': proxy.authorization };
     const headers = { host: path, ...credentials, 'user-agent': USER_AGENT, 'proxy-connection': 'keep-alive' };
     const createConnection = () => connect(targetOf(proxy.url), addressMs, 'proxy ', onStage);
-    const own = { maxHeaderSize: SIZE_LIMIT, createConnection };
-    const request = external_node_http_namespaceObject.request({ method: 'CONNECT', path, headers, setDefaultHeaders: false, ...own });
+    const transport = { maxHeaderSize: SIZE_LIMIT, createConnection };
+    const request = external_node_http_namespaceObject.request({ method: 'CONNECT', path, headers, setDefaultHeaders: false, ...transport });
     request.once('connect', (answer, tunnel, head) => {
         // What came behind the answer belongs to the tunnel.
         tunnel.unshift(head);
@@ -2902,7 +2902,7 @@ const FINGERPRINT_DIGITS = 6;
 const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
 const LOOPBACK = /^(?:localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/;
 const WHERE_SECRETS_GET_LOST = 'check the name of the secret. A reusable workflow gets only what its caller passes, a secret of an environment ' +
-    'needs "environment" on the job, Dependabot has its own secrets, forks get none, and no output may hold a secret';
+    'needs "environment" on the job, Dependabot has its own secrets, forks get none, and the output of a job can hold none';
 /** Reads and checks all inputs. Masks the client secret first. @throws StepError that names the input and what to do */
 function readInputs() {
     const clientSecret = readClientSecret();

@@ -95,11 +95,11 @@ async function exchange(url: string, body: string, limits: Limits, progress: Pro
   const info = { options, parsedUrl: new URL(url), httpModule: target.isTls ? https : http };
   const { message } = await client.requestRaw(info, body);
   progress.message = message;
-  // A body that came with its head lies there. To the end of the stream Node would see to the connection first.
-  const lying = message.complete ? [message.read(message.readableLength) ?? Buffer.alloc(0)] : undefined;
+  // A body that came with its head is there. To the end of the stream Node would see to the connection first.
+  const wholeBody = message.complete ? [message.read(message.readableLength) ?? Buffer.alloc(0)] : undefined;
   let size = 0;
   // Not readBody(), which has no limit, and never settles when the connection breaks.
-  for await (const chunk of lying ?? message) {
+  for await (const chunk of wholeBody ?? message) {
     progress.chunks.push(chunk);
     size += chunk.length;
     if (size > SIZE_LIMIT) return;
@@ -126,8 +126,8 @@ function open(target: Target, { proxy, endsAt }: Limits, progress: Progress, onS
   const credentials = proxy.authorization && { 'proxy-authorization': proxy.authorization };
   const headers = { host: path, ...credentials, 'user-agent': USER_AGENT, 'proxy-connection': 'keep-alive' };
   const createConnection = () => connect(targetOf(proxy.url), addressMs, 'proxy ', onStage);
-  const own = { maxHeaderSize: SIZE_LIMIT, createConnection };
-  const request = http.request({ method: 'CONNECT', path, headers, setDefaultHeaders: false, ...own });
+  const transport = { maxHeaderSize: SIZE_LIMIT, createConnection };
+  const request = http.request({ method: 'CONNECT', path, headers, setDefaultHeaders: false, ...transport });
   request.once('connect', (answer, tunnel: Socket, head) => {
     // What came behind the answer belongs to the tunnel.
     tunnel.unshift(head);

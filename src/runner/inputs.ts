@@ -21,7 +21,7 @@ const INVISIBLE = '[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]';
 const LOOPBACK = /^(?:localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/;
 const WHERE_SECRETS_GET_LOST =
   'check the name of the secret. A reusable workflow gets only what its caller passes, a secret of an environment ' +
-  'needs "environment" on the job, Dependabot has its own secrets, forks get none, and no output may hold a secret';
+  'needs "environment" on the job, Dependabot has its own secrets, forks get none, and the output of a job can hold none';
 
 /** Reads and checks all inputs. Masks the client secret first. @throws StepError that names the input and what to do */
 export function readInputs() {
